@@ -1,0 +1,86 @@
+"""Solids of the person itself: skin, face, hair and feet."""
+
+import numpy as np
+
+from .geometry import Material
+from .skeleton import LEFT, RIGHT, SIDES
+
+
+def add_body(solids, person, bone):
+    """Bare body; clothes go over it."""
+    looks, a = person.looks, person.attributes
+    s, w = bone.scale, bone.wide
+    skin = Material("skin", looks["skin"])
+    solids.cone(skin, bone.at(0, bone.torso_length - 0.08, 0), bone.head, 0.062 * s)
+    slim = 0.9 if a["gender"] == "woman" else 1.0
+    for i in (RIGHT, LEFT):
+        solids.cone(skin, bone.shoulders[i], bone.elbows[i], 0.05 * s * w * slim, 0.043 * s * slim)
+        solids.cone(skin, bone.elbows[i], bone.hands[i], 0.043 * s * slim, 0.034 * s * slim)
+        if not a["gloves"]:
+            solids.ellipsoid(skin, bone.hands[i], (0.046 * s, 0.056 * s, 0.046 * s))
+        solids.cone(skin, bone.hips[i], bone.knees[i], 0.082 * s * w, 0.06 * s)
+        solids.cone(skin, bone.knees[i], bone.ankles[i], 0.058 * s, 0.04 * s)
+    shoe = Material("shoes", looks["shoes"])
+    for i in (RIGHT, LEFT):
+        heel = bone.ankles[i] - np.array([0, 0.035 * s, 0], np.float32)
+        solids.cone(shoe, heel, bone.toes[i], 0.052 * s, 0.042 * s)
+
+
+def add_head(solids, person, bone):
+    """Head with a face that says gender and age, and the hair that a hat leaves free."""
+    looks, a = person.looks, person.attributes
+    r, at, axes = bone.head_radii, bone.in_head, bone.head_axes
+    skin = Material("skin", looks["skin"])
+    face = dict(zip(("dark", "lip", "white"), ((0.08, 0.06, 0.06), (0.75, 0.1, 0.16), (0.95, 0.95, 0.95)), strict=True))
+    dark = Material("face", face["dark"])
+    solids.ellipsoid(skin, bone.head, r, axes)
+    solids.cone(skin, at(0, -0.5, 0.25), at(0, -0.78, 0.42), 0.55 * r[0], 0.42 * r[0])
+    solids.ellipsoid(skin, at(0, -0.08, 1.0), (0.17 * r[0], 0.2 * r[1], 0.24 * r[2]), axes)
+    for side in SIDES:
+        solids.ellipsoid(skin, at(side * 1.0, -0.05, 0.0), (0.14 * r[0], 0.22 * r[1], 0.16 * r[2]), axes)
+        solids.ellipsoid(dark, at(side * 0.4, 0.1, 0.88), (0.15 * r[0], 0.1 * r[1], 0.12 * r[2]), axes)
+        brow = Material("face", looks["hair"] * 0.75)
+        solids.cone(brow, at(side * 0.2, 0.3, 0.94), at(side * 0.6, 0.3, 0.78), 0.055 * r[0])
+    woman = a["gender"] == "woman" and a["age"] != "child"
+    mouth = Material("face", face["lip"] if woman else looks["skin"] * 0.55)
+    width = 0.26 if woman else 0.22
+    solids.cone(mouth, at(-width, -0.52, 0.84), at(width, -0.52, 0.84), (0.1 if woman else 0.06) * r[0])
+    if looks["beard"]:
+        beard = Material("face", looks["hair"] * 0.95)
+        solids.ellipsoid(beard, at(0, -0.72, 0.36), (0.74 * r[0], 0.46 * r[1], 0.62 * r[2]), axes)
+        solids.cone(beard, at(-0.34, -0.4, 0.86), at(0.34, -0.4, 0.86), 0.09 * r[0])
+    _add_hair(solids, person, bone)
+
+
+def _add_hair(solids, person, bone):
+    looks, a = person.looks, person.attributes
+    r, at, axes = bone.head_radii, bone.in_head, bone.head_axes
+    hair, length = Material("hair_length", looks["hair"], gloss=0.12), a["hair_length"]
+    if length == "bald":
+        scalp = Material("hair_length", np.minimum(looks["skin"] * 1.04 + 0.02, 1), gloss=0.55)
+        if not a["hat"]:
+            solids.ellipsoid(scalp, at(0, 0.05, -0.04), (1.01 * r[0], 0.99 * r[1], 1.0 * r[2]), axes, cut=0.3)
+        return
+    child = a["age"] == "child"
+    if not a["hat"]:
+        solids.ellipsoid(hair, at(0, 0.2, -0.22), (1.1 * r[0], 0.98 * r[1], 1.02 * r[2]), axes)
+        if a["gender"] == "woman" or child:
+            solids.ellipsoid(hair, at(0, 0.62, 0.5), (0.8 * r[0], 0.34 * r[1], 0.46 * r[2]), axes)
+    solids.ellipsoid(hair, at(0, -0.05, -0.34), (1.06 * r[0], 0.9 * r[1], 0.86 * r[2]), axes)
+    if a["age"] == "middle-aged":
+        gray = Material("hair_length", (0.72, 0.72, 0.73))
+        for side in SIDES:
+            solids.ellipsoid(gray, at(side * 0.84, 0.12, 0.06), (0.3 * r[0], 0.36 * r[1], 0.34 * r[2]), axes)
+    if length == "medium":
+        solids.ellipsoid(hair, at(0, -0.5, -0.32), (1.34 * r[0], 0.88 * r[1], 0.9 * r[2]), axes)
+        for side in SIDES:
+            solids.cone(hair, at(side * 1.0, 0.3, 0.05), at(side * 1.14, -0.9, 0.1), 0.3 * r[0], 0.34 * r[0])
+    elif length == "long":
+        low = bone.torso_length - (0.2 if child else 0.3)
+        back = bone.at(0, low, -0.15)
+        solids.cone(hair, at(0, 0.0, -0.5), back, 1.12 * r[0], 1.2 * r[0], forward=bone.torso[2], flat=(1, 0.5))
+        for side in SIDES:
+            shoulder = bone.at(side * 0.115, bone.torso_length - 0.02, 0.09)
+            end = bone.at(side * 0.115, low, 0.15)
+            solids.cone(hair, at(side * 1.0, 0.3, 0.0), shoulder, 0.3 * r[0], 0.36 * r[0])
+            solids.cone(hair, shoulder, end, 0.36 * r[0], 0.22 * r[0])

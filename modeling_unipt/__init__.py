@@ -1,0 +1,76 @@
+"""UniPT: search photographs of people by description.
+
+Importing this package is cheap: names are loaded on first use, and the classes enter transformers' Auto classes as soon
+as transformers itself is imported, so that ``AutoModel.from_pretrained`` of a UniPT folder finds them.
+"""
+
+import importlib
+import sys
+from importlib.machinery import PathFinder
+
+_MODULE_OF = {
+    "PersonGallery": "gallery",
+    "UniPTConfig": "configuration_unipt",
+    "UniPTForPreTraining": "modeling_unipt",
+    "UniPTImageProcessor": "image_processing_unipt",
+    "UniPTModel": "modeling_unipt",
+    "UniPTProcessor": "processing_unipt",
+    "contrastive_loss": "modeling_unipt",
+    "load_unipt": "loading",
+    "masked_language_modeling_loss": "modeling_unipt",
+}
+__all__ = list(_MODULE_OF)
+
+
+def __getattr__(name):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
+
+
+def _register_auto_classes():
+    from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoProcessor
+
+    # transformers 5.17 hides this name at its top level where torchvision is missing
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
+
+    from .image_processing_unipt import UniPTImageProcessor
+    from .modeling_unipt import UniPTConfig, UniPTForPreTraining, UniPTModel
+    from .processing_unipt import UniPTProcessor
+
+    AutoConfig.register("unipt", UniPTConfig, exist_ok=True)
+    AutoModel.register(UniPTConfig, UniPTModel, exist_ok=True)
+    AutoModelForPreTraining.register(UniPTConfig, UniPTForPreTraining, exist_ok=True)
+    AutoImageProcessor.register(UniPTConfig, image_processor_classes={"pil": UniPTImageProcessor}, exist_ok=True)
+    AutoProcessor.register(UniPTConfig, UniPTProcessor, exist_ok=True)
+
+
+class _RegisterWhenTransformersArrives:
+    """An import hook, because importing transformers and torch here would cost every small command four seconds."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "transformers":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def execute_and_register(module):
+            execute(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+                _register_auto_classes()
+
+        spec.loader.exec_module = execute_and_register
+        return spec
+
+
+if "transformers" in sys.modules:
+    _register_auto_classes()
+else:
+    sys.meta_path.insert(0, _RegisterWhenTransformersArrives())

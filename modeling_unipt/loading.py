@@ -1,0 +1,77 @@
+"""Loading a released or trained UniPT model, with a user's mistakes told in one sentence."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+from .user_errors import UserError
+
+
+def load_unipt(name_or_path, revision=None, model_class=None):
+    """A UniPT checkpoint, ready for use.
+
+    Args:
+        name_or_path: a folder written by ``save_pretrained``, or a Hub id.
+        revision (`str`, *optional*): branch, tag or commit of a Hub id.
+        model_class (*optional*): `UniPTModel` by default, or `UniPTForPreTraining`.
+
+    Returns:
+        (model in evaluation mode, `UniPTProcessor`)
+
+    Raises:
+        UserError: nothing of that name, unreachable, not UniPT, or files missing or damaged.
+    """
+    from transformers import AutoConfig
+    from transformers.utils import logging
+
+    from .modeling_unipt import UniPTModel
+    from .processing_unipt import UniPTProcessor
+
+    model_class = model_class or UniPTModel
+    name_or_path = os.fspath(name_or_path)
+    folder = Path(name_or_path)
+    looks_like_id = name_or_path.count("/") <= 1 and not name_or_path.startswith((".", "/", "~"))
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{name_or_path} is not a model folder: it holds no config.json")
+    elif folder.exists():
+        raise UserError(f"{name_or_path} is a file; give the model's folder")
+    elif not looks_like_id:
+        raise UserError(f"model folder {name_or_path} does not exist")
+
+    def load(what, loader):
+        try:
+            return loader(name_or_path, revision=revision)
+        except Exception as error:  # transformers, safetensors and huggingface_hub raise many kinds
+            if not folder.is_dir():
+                raise UserError(
+                    f"model {name_or_path} is neither a folder here nor could it be fetched from the Hugging Face Hub "
+                    f"({_first_line(error)}); check the name, the connection and HF_HUB_OFFLINE"
+                ) from error
+            raise UserError(f"{what} of {name_or_path} cannot be read: {_first_line(error)}") from error
+
+    config = load("the configuration", AutoConfig.from_pretrained)
+    if config.model_type != "unipt":
+        raise UserError(
+            f"{name_or_path} holds a {config.model_type} model, not UniPT; give a folder made by train/pretrain.py or "
+            "train/finetune.py, or a released one such as unipt/unipt-tiny"
+        )
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        model, info = load("the weights", partial(model_class.from_pretrained, output_loading_info=True))
+    finally:
+        logging.set_verbosity(verbosity)
+    if info["missing_keys"] or info["mismatched_keys"]:
+        missing = sorted(str(key) for key in [*info["missing_keys"], *info["mismatched_keys"]])
+        raise UserError(
+            f"the weights of {name_or_path} are incomplete: {len(missing)} are missing or of another shape, the first "
+            f"{missing[0]}"
+        )
+    processor = load("the processor", UniPTProcessor.from_pretrained)
+    return model.eval(), processor
+
+
+def _first_line(error):
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -1,0 +1,103 @@
+"""Order of samples, masking and padding of the training data."""
+
+import string
+
+import numpy as np
+import pytest
+
+from build_tokenizers import bert_tokenizer
+from data import Collator, EpochBatches, load_rows, mask_whole_words
+from modeling_unipt.user_errors import UserError
+
+WORDS = ["a", "young", "woman", "wearing", "crimson", "trousers", "and", "carrying", "an", "umbrella", "walks"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    # Trained on half of the words, so that the others are split into several pieces.
+    return bert_tokenizer([" ".join(WORDS[::2])] * 3 + [" ".join(string.ascii_lowercase), "a" + string.ascii_lowercase])
+
+
+def test_every_epoch_is_a_new_permutation_without_repeats():
+    batches = list(EpochBatches(size=20, batch_size=6, seed=1, start_step=0, max_steps=9))
+    epochs = [[index for batch in batches[3 * e : 3 * e + 3] for _, index in batch] for e in range(3)]
+    assert all(len(set(epoch)) == 18 for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert [epoch for batch in batches for epoch, _ in batch] == [0] * 18 + [1] * 18 + [2] * 18
+
+
+def test_a_resumed_order_is_the_rest_of_the_whole_order():
+    whole = list(EpochBatches(20, 6, seed=1, start_step=0, max_steps=9))
+    assert list(EpochBatches(20, 6, seed=1, start_step=4, max_steps=9)) == whole[4:]
+
+
+def test_a_dataset_smaller_than_a_batch_is_one_batch():
+    (batch,) = EpochBatches(3, 64, seed=0, start_step=0, max_steps=1)
+    assert sorted(index for _, index in batch) == [0, 1, 2]
+
+
+def test_whole_words_are_masked_together(tokenizer):
+    encoding = tokenizer(" ".join(WORDS))
+    assert len(encoding["input_ids"]) > len(WORDS) + 4
+    for seed in range(50):
+        input_ids, labels = mask_whole_words(encoding, tokenizer, np.random.default_rng(seed))
+        masked_words = {w for w, label in zip(encoding.word_ids(), labels, strict=True) if label != -100}
+        assert masked_words and None not in masked_words
+        for word, label, original, now in zip(
+            encoding.word_ids(), labels, encoding["input_ids"], input_ids, strict=True
+        ):
+            assert label == (original if word in masked_words else -100)
+            assert word in masked_words or now == original
+
+
+def test_masking_follows_berts_proportions(tokenizer):
+    encoding = tokenizer(" ".join(WORDS * 8))
+    rng, chosen, kinds = np.random.default_rng(0), [], []
+    for _ in range(200):
+        input_ids, labels = mask_whole_words(encoding, tokenizer, rng)
+        chosen += [label != -100 for label in labels[1:-1]]
+        for label, original, now in zip(labels, encoding["input_ids"], input_ids, strict=True):
+            if label != -100:
+                kinds.append("mask" if now == tokenizer.mask_token_id else "kept" if now == original else "random")
+    assert np.mean(chosen) == pytest.approx(0.15, abs=0.01)
+    assert kinds.count("mask") / len(kinds) == pytest.approx(0.8, abs=0.02)
+    assert kinds.count("random") / len(kinds) == pytest.approx(0.1, abs=0.02)
+
+
+def test_padding_reaches_the_longest_text_and_is_marked():
+    import torch
+
+    samples = [
+        {"pixel_values": torch.zeros(3, 4, 2), "input_ids": [2, 5, 3], "mlm_input_ids": [2, 4, 3], "mlm_labels": [-100, 5, -100]},
+        {"pixel_values": torch.ones(3, 4, 2), "input_ids": [2, 3], "mlm_input_ids": [2, 3], "mlm_labels": [-100, -100]},
+    ]  # fmt: skip
+    batch = Collator(pad_token_id=0)(samples)
+    assert batch["input_ids"].tolist() == [[2, 5, 3], [2, 3, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch["mlm_labels"].tolist() == [[-100, 5, -100], [-100, -100, -100]]
+    assert batch["pixel_values"].shape == (2, 3, 4, 2)
+
+
+def write_dataset(folder, columns):
+    import datasets
+
+    folder.mkdir()
+    datasets.Dataset.from_dict(columns).to_parquet(folder / "train-00000-of-00001.parquet")
+
+
+def test_a_missing_column_is_named(tmp_path):
+    write_dataset(tmp_path / "rows", {"text": ["a"]})
+    with pytest.raises(UserError, match="no column 'captions', which this command needs; it has text"):
+        load_rows(str(tmp_path / "rows"), "train", ["captions"])
+
+
+def test_a_missing_split_is_named(tmp_path):
+    write_dataset(tmp_path / "rows", {"captions": ["a"]})
+    with pytest.raises(UserError, match="no split 'test'; it has train"):
+        load_rows(str(tmp_path / "rows"), "test", ["captions"])
+
+
+def test_a_dataset_that_is_nowhere_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_rows(str(tmp_path / "nowhere"), "train", ["captions"])

@@ -1,0 +1,196 @@
+"""Datasets for training: rows of ``image`` and ``captions`` turned into tokenised, augmented, collated pairs.
+
+Every random choice about a sample is drawn from a generator keyed by (seed, epoch, index), so a resumed run, or one
+with another number of worker processes, sees exactly the same samples.
+"""
+
+import os
+
+import numpy as np
+import torch
+
+from modeling_unipt.user_errors import UserError
+
+
+def load_rows(name, split, columns):
+    """``load_dataset(name, split=split)`` with one clear sentence for every way in which that can be a user's mistake.
+
+    Args:
+        name: a folder in Hub layout or the name of a dataset on the Hub.
+        columns: the columns that the caller needs.
+    """
+    import datasets
+
+    datasets.utils.logging.disable_progress_bar()
+    if os.path.isdir(name) and not any(os.scandir(name)):
+        raise UserError(f"dataset folder {name} is empty")
+    try:
+        found = datasets.load_dataset(name)
+    except Exception as error:  # the library raises a dozen classes for "there is nothing usable at this name"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"dataset '{name}' cannot be loaded, neither as a folder nor from the Hub ({reason}); build one with "
+            "python -m dataset_builders.luperson_t or python -m dataset_builders.benchmarks"
+        ) from None
+    if split not in found:
+        raise UserError(f"dataset '{name}' has no split '{split}'; it has {', '.join(found)}")
+    rows = found[split]
+    for column in columns:
+        if column not in rows.column_names:
+            raise UserError(
+                f"dataset '{name}' has no column '{column}', which this command needs; "
+                f"it has {', '.join(rows.column_names)}"
+            )
+    if not len(rows):
+        raise UserError(f"split '{split}' of dataset '{name}' is empty")
+    return rows
+
+
+def mask_whole_words(encoding, tokenizer, rng, probability=0.15):
+    """BERT's masking of whole words (paper eq. 2; 80 % [MASK], 10 % random, 10 % kept).
+
+    Args:
+        encoding: a fast tokenizer's output for one text.
+        rng: ``numpy.random.Generator``.
+    Returns:
+        (input_ids, labels), lists of the text's length; labels are -100 where nothing is to be predicted. At least one
+        word is always masked.
+    """
+    input_ids, word_ids = list(encoding["input_ids"]), encoding.word_ids()
+    labels = [-100] * len(input_ids)
+    words = sorted({word for word in word_ids if word is not None})
+    if not words:
+        return input_ids, labels
+    chosen = rng.random(len(words)) < probability
+    chosen[rng.integers(len(words))] |= not chosen.any()
+    chosen = {word for word, picked in zip(words, chosen, strict=True) if picked}
+    for position, word in enumerate(word_ids):
+        if word not in chosen:
+            continue
+        labels[position] = input_ids[position]
+        action = rng.random()
+        if action < 0.8:
+            input_ids[position] = tokenizer.mask_token_id
+        elif action < 0.9:
+            input_ids[position] = int(rng.integers(len(tokenizer)))
+    return input_ids, labels
+
+
+def augment(image, rng):
+    """Horizontal flip with probability 0.5 (the paper's only augmentation of images)."""
+    from PIL import ImageOps
+
+    return ImageOps.mirror(image) if rng.random() < 0.5 else image
+
+
+class PretrainingPairs(torch.utils.data.Dataset):
+    """One sample an image: the picture, one of its captions drawn afresh each epoch, and its masked copy for MLM."""
+
+    def __init__(self, rows, processor, seed):
+        self.rows, self.processor, self.seed = rows, processor, seed
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, key):
+        epoch, index = key
+        rng = np.random.default_rng([self.seed, epoch, index])
+        row = self.rows[index]
+        caption = row["captions"][int(rng.integers(len(row["captions"])))]
+        encoding = self.processor.tokenizer(
+            caption, truncation=True, max_length=self.processor.tokenizer.model_max_length
+        )
+        mlm_input_ids, mlm_labels = mask_whole_words(encoding, self.processor.tokenizer, rng)
+        image = augment(row["image"].convert("RGB"), rng)
+        return {
+            "pixel_values": self.processor.image_processor(image, return_tensors="pt")["pixel_values"][0],
+            "input_ids": encoding["input_ids"],
+            "mlm_input_ids": mlm_input_ids,
+            "mlm_labels": mlm_labels,
+        }
+
+
+class IdentityPairs(torch.utils.data.Dataset):
+    """One sample a caption, as the benchmarks count them: its text, its image and the index of its identity."""
+
+    def __init__(self, rows, processor, seed):
+        self.rows, self.processor, self.seed = rows, processor, seed
+        table = rows.select_columns(["person_id", "captions"])
+        self.person_ids = sorted(set(table["person_id"]))
+        index_of = {person_id: index for index, person_id in enumerate(self.person_ids)}
+        self.pairs = [
+            (row, caption, index_of[record["person_id"]])
+            for row, record in enumerate(table)
+            for caption in record["captions"]
+        ]
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, key):
+        epoch, index = key
+        row, caption, person = self.pairs[index]
+        rng = np.random.default_rng([self.seed, epoch, index])
+        image = augment(self.rows[row]["image"].convert("RGB"), rng)
+        tokenizer = self.processor.tokenizer
+        return {
+            "pixel_values": self.processor.image_processor(image, return_tensors="pt")["pixel_values"][0],
+            "input_ids": tokenizer(caption, truncation=True, max_length=tokenizer.model_max_length)["input_ids"],
+            "person_index": person,
+        }
+
+
+class Collator:
+    """Stacks images and pads token lists to the longest of the batch; adds ``attention_mask``."""
+
+    def __init__(self, pad_token_id):
+        self.pad_token_id = pad_token_id
+
+    def _pad(self, lists, value):
+        longest = max(map(len, lists))
+        return torch.tensor([list(ids) + [value] * (longest - len(ids)) for ids in lists])
+
+    def __call__(self, samples):
+        batch = {"pixel_values": torch.stack([sample["pixel_values"] for sample in samples])}
+        for name, fill in (
+            ("input_ids", self.pad_token_id),
+            ("mlm_input_ids", self.pad_token_id),
+            ("mlm_labels", -100),
+        ):
+            if name in samples[0]:
+                batch[name] = self._pad([sample[name] for sample in samples], fill)
+        lengths = torch.tensor([len(sample["input_ids"]) for sample in samples])
+        batch["attention_mask"] = (torch.arange(batch["input_ids"].shape[1])[None] < lengths[:, None]).long()
+        if "person_index" in samples[0]:
+            batch["person_index"] = torch.tensor([sample["person_index"] for sample in samples])
+        return batch
+
+
+class EpochBatches(torch.utils.data.Sampler):
+    """Batches of (epoch, index) keys for steps ``start_step`` .. ``max_steps`` - 1: a new permutation every epoch.
+
+    The last, incomplete batch of an epoch is dropped, unless the whole dataset is smaller than a batch.
+    """
+
+    def __init__(self, size, batch_size, seed, start_step, max_steps):
+        self.size, self.batch_size, self.seed = size, min(batch_size, size), seed
+        self.start_step, self.max_steps = start_step, max_steps
+        self.drop_last = True
+        self.steps_per_epoch = steps_per_epoch(size, batch_size)
+
+    def __len__(self):
+        return self.max_steps - self.start_step
+
+    def __iter__(self):
+        order, order_epoch = None, None
+        for step in range(self.start_step, self.max_steps):
+            epoch, position = divmod(step, self.steps_per_epoch)
+            if epoch != order_epoch:
+                order, order_epoch = np.random.default_rng([self.seed, epoch]).permutation(self.size), epoch
+            picked = order[position * self.batch_size : (position + 1) * self.batch_size]
+            yield [(epoch, int(index)) for index in picked]
+
+
+def steps_per_epoch(size, batch_size):
+    """Number of full batches in an epoch, at least 1."""
+    return max(1, size // batch_size)

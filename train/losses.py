@@ -1,0 +1,44 @@
+"""The fine-tuning losses: identification (paper eq. 4) and bidirectional ranking with semi-hard negatives (eq. 5)."""
+
+import torch
+from torch.nn import functional as F
+
+
+def identification_loss(text_logits, image_logits, person_index):
+    """L_id: cross-entropy over the training identities, summed over the two modalities (paper eq. 4).
+
+    Args:
+        text_logits, image_logits: (B, identities), from one classifier shared by both modalities.
+        person_index: (B,) long.
+    Returns:
+        Scalar, the mean over the batch.
+    """
+    return F.cross_entropy(text_logits, person_index) + F.cross_entropy(image_logits, person_index)
+
+
+def _semi_hard_terms(similarity, positive, different, margin):
+    losses = margin - positive[:, None] + similarity
+    semi_hard = different & (losses > 0) & (losses < margin)
+    noise = torch.rand_like(losses).masked_fill(~semi_hard, -1.0)
+    picked = losses.gather(1, noise.argmax(dim=1, keepdim=True))[:, 0]
+    return torch.where(semi_hard.any(dim=1), picked, torch.zeros_like(picked))
+
+
+def ranking_loss(text_embeds, image_embeds, person_index, margin=0.2):
+    """L_rk: for every pair one randomly picked semi-hard negative per direction (paper eq. 5).
+
+    A negative has another person_id and a hinge ``margin - sim(positive) + sim(negative)`` between 0 and ``margin``.
+    A pair without such a negative contributes 0.
+
+    Args:
+        text_embeds, image_embeds: (B, D), row i of each is a pair; need not be normalised.
+        person_index: (B,) long.
+    Returns:
+        Scalar, the sum over the batch (as LGUR sums it).
+    """
+    similarity = F.normalize(image_embeds.float(), dim=-1) @ F.normalize(text_embeds.float(), dim=-1).T
+    positive = similarity.diagonal()
+    different = person_index[:, None] != person_index[None, :]
+    image_terms = _semi_hard_terms(similarity, positive, different, margin)
+    text_terms = _semi_hard_terms(similarity.T, positive, different, margin)
+    return image_terms.sum() + text_terms.sum()

@@ -1,0 +1,160 @@
+"""Unified pre-training of image and text encoder on image-text pairs: contrastive + masked language modelling.
+
+Paper section 3.3, equations 1-3. The dataset needs the columns `image` and `captions`, as LUPerson-T has them.
+
+    accelerate launch train/pretrain.py --config train/configs/pretrain_tiny.yaml \\
+        --dataset luperson-t --output_dir runs/pretrained
+
+Kill it and run the same command again: it goes on from its last checkpoint. With --max_steps 0 it writes the model that
+pre-training would start from, which is the baseline without person pre-training.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from arguments import parse_arguments, require
+from modeling_unipt.user_errors import UserError, run_command
+
+
+@dataclass
+class PretrainArguments:
+    dataset: str | None = field(default=None, metadata={"help": "folder or Hub name of a dataset of image-text pairs"})
+    output_dir: str | None = field(default=None, metadata={"help": "folder for the pre-trained model; must be new"})
+    split: str = field(default="train", metadata={"help": "split of the dataset"})
+    vision_model: str | None = field(default=None, metadata={"help": "folder or Hub name of a ViT-like encoder"})
+    text_model: str | None = field(default=None, metadata={"help": "folder or Hub name of a BERT-like encoder"})
+    random_init: bool = field(
+        default=False, metadata={"help": "take only the encoders' architecture, not their weights"}
+    )
+    image_height: int = field(default=384, metadata={"help": "pixels"})
+    image_width: int = field(default=128, metadata={"help": "pixels"})
+    max_text_tokens: int = field(default=100, metadata={"help": "longer captions are truncated"})
+    projection_dim: int = field(default=768, metadata={"help": "size of the shared embedding"})
+    logit_scale: float = field(default=1.0, metadata={"help": "scale (1 / temperature) of the cosine similarity"})
+    learnable_logit_scale: bool = field(default=False, metadata={"help": "learn the scale, from --logit_scale on"})
+    mlm_loss_weight: float = field(default=1.0, metadata={"help": "beta of equation 3; 0 leaves MLM out"})
+    batch_size: int = field(default=512, metadata={"help": "pairs a step, over all processes"})
+    epochs: float = field(default=15, metadata={"help": "passes over the dataset, unless --max_steps is given"})
+    max_steps: int = field(default=-1, metadata={"help": "number of steps; -1: by --epochs"})
+    learning_rate: float = field(default=1e-5, metadata={"help": "peak rate of AdamW"})
+    weight_decay: float = field(default=0.01, metadata={"help": "not applied to biases and norms"})
+    warmup_ratio: float = field(default=0.1, metadata={"help": "share of the steps with a rising rate"})
+    scheduler: str = field(default="linear", metadata={"help": "transformers schedule after warm-up, to 0"})
+    max_grad_norm: float = field(default=1.0, metadata={"help": "0: no clipping"})
+    precision: str = field(default="auto", metadata={"help": "auto, no, bf16 or fp16; auto: bf16 where it is native"})
+    cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
+    seed: int = field(default=0, metadata={"help": "of weights, order, captions, masks and dropout"})
+    num_workers: int = field(default=1, metadata={"help": "processes that load data"})
+    save_steps: int = field(default=500, metadata={"help": "steps between checkpoints; 0: none"})
+    log_steps: int = field(default=20, metadata={"help": "steps between lines of the log"})
+
+
+NOT_PART_OF_THE_RESULT = {"output_dir", "num_workers", "save_steps", "log_steps", "cpu"}
+
+
+def build_model(arguments):
+    """The model that pre-training starts from, and its processor."""
+    import math
+
+    from transformers import AutoConfig, AutoTokenizer
+
+    from modeling_unipt import UniPTConfig, UniPTForPreTraining, UniPTImageProcessor, UniPTProcessor
+
+    options = {
+        "projection_dim": arguments.projection_dim,
+        "logit_scale_init_value": math.log(arguments.logit_scale),
+        "learnable_logit_scale": arguments.learnable_logit_scale,
+        "mlm_loss_weight": arguments.mlm_loss_weight,
+    }
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(arguments.text_model, model_max_length=arguments.max_text_tokens)
+        if arguments.random_init:
+            vision_config = AutoConfig.from_pretrained(arguments.vision_model)
+            text_config = AutoConfig.from_pretrained(arguments.text_model)
+            vision_config = getattr(vision_config, "vision_config", vision_config)
+            model = UniPTForPreTraining(
+                UniPTConfig(text_config=text_config.to_dict(), vision_config=vision_config.to_dict(), **options)
+            )
+        else:
+            model = UniPTForPreTraining.from_vision_text_pretrained(
+                arguments.vision_model, arguments.text_model, **options
+            )
+    except OSError as error:
+        raise UserError(
+            f"encoders '{arguments.vision_model}' and '{arguments.text_model}' cannot both be loaded, neither as "
+            f"folders nor from the Hub: {str(error).strip().splitlines()[0]}"
+        ) from None
+    size = {"height": arguments.image_height, "width": arguments.image_width}
+    return model, UniPTProcessor(image_processor=UniPTImageProcessor(size=size), tokenizer=tokenizer)
+
+
+def check(arguments):
+    """Refuse what can be known to be wrong before anything is loaded."""
+    require(arguments, "dataset", "output_dir", "vision_model", "text_model")
+    if arguments.batch_size < 2:
+        raise UserError(
+            f"--batch_size {arguments.batch_size} is too small: a contrastive loss compares a pair with others"
+        )
+    if arguments.logit_scale <= 0:
+        raise UserError(f"--logit_scale {arguments.logit_scale} must be positive")
+
+
+def pretraining_losses(model, batch):
+    """One step's losses: {"loss", "contrastive_loss", "mlm_loss"} (equations 1-3)."""
+    output = model(**batch, return_loss=True)
+    losses = {"loss": output.loss, "contrastive_loss": output.contrastive_loss, "mlm_loss": output.mlm_loss}
+    return {name: value for name, value in losses.items() if value is not None}
+
+
+def main(argv=None):
+    arguments = parse_arguments(PretrainArguments, __doc__, argv)
+    check(arguments)
+
+    import torch
+    from accelerate import Accelerator, DataLoaderConfiguration
+    from accelerate.utils import set_seed
+    from transformers import get_scheduler
+
+    from data import Collator, PretrainingPairs, load_rows, steps_per_epoch
+    from training_loop import claim_output, parameter_groups, pick_precision, run_training, save_result
+
+    rows = load_rows(arguments.dataset, arguments.split, ["image", "captions"])
+    if arguments.max_steps < 0:
+        arguments.max_steps = int(arguments.epochs * steps_per_epoch(len(rows), arguments.batch_size))
+    accelerator = Accelerator(
+        cpu=arguments.cpu,
+        mixed_precision=pick_precision(arguments.precision),
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
+    set_seed(arguments.seed)
+    model, processor = build_model(arguments)
+    settings = {k: v for k, v in dataclasses.asdict(arguments).items() if k not in NOT_PART_OF_THE_RESULT}
+    folder = claim_output(accelerator, arguments.output_dir, settings | {"command": "pretrain", "rows": len(rows)})
+    if folder is None:
+        return
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, {}, arguments.learning_rate, arguments.weight_decay), betas=(0.9, 0.98)
+    )
+    scheduler = get_scheduler(
+        arguments.scheduler, optimizer, int(arguments.warmup_ratio * arguments.max_steps), arguments.max_steps
+    )
+    accelerator.print(
+        f"pre-training on {len(rows)} pairs for {arguments.max_steps} steps of {arguments.batch_size}, "
+        f"precision {accelerator.mixed_precision}, {accelerator.num_processes} process(es)"
+    )
+    log = run_training(
+        accelerator,
+        model,
+        optimizer,
+        scheduler,
+        PretrainingPairs(rows, processor, arguments.seed),
+        Collator(processor.tokenizer.pad_token_id),
+        pretraining_losses,
+        arguments,
+        folder,
+    )
+    save_result(accelerator, model, processor, log, "Pre-training", folder, arguments.output_dir)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,176 @@
+"""Make everything the repository releases: unipt/clip-tiny, luperson-t and unipt/unipt-tiny, with their cards.
+
+    make release          # or: python train/release.py --work runs/release
+
+About an hour on two cores. Every stage is a command of this project; a stage that is complete is left alone, so it can
+be interrupted. The seeds are used for nothing else: 9001 and 9002 for the tiny CLIP, 9100 for the sample dataset, 9200
+for pre-training, 9300 for the benchmark. The results are copied over the released folders at the end.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+from pathlib import Path
+from string import Template
+
+from modeling_unipt.user_errors import run_command
+from stages import LAUNCH, PYTHON, RENDER, ROOT, command_line, run_stages
+
+CARDS = Path(__file__).parent / "cards"
+
+
+def clip_stages(work):
+    return [
+        (
+            "Render for the tiny CLIP",
+            "People of seeds 9001 and 9002, used nowhere else.",
+            [*RENDER, "--output", f"{work}/clip-renders", "--identities", 5000, "--views", 2, "--seed", 9001]
+            + ["--layout", "images"],
+        ),
+        (
+            "Render its held-out people",
+            "For its accuracy.",
+            [*RENDER, "--output", f"{work}/clip-held-out", "--identities", 1000, "--views", 1, "--seed", 9002]
+            + ["--layout", "images"],
+        ),
+        (
+            "Train the tiny CLIP",
+            "On prompts of single attributes.",
+            [*PYTHON, "train/train_clip.py", "--renders", f"{work}/clip-renders", "--held_out", f"{work}/clip-held-out"]
+            + ["--output_dir", f"{work}/clip-tiny"],
+        ),
+    ]
+
+
+def luperson_t(work, name, seed):
+    return [*PYTHON, "-m", "dataset_builders.luperson_t", "--images", f"{work}/{name}-renders/images"] + [
+        "--truth", f"{work}/{name}-renders/truth.jsonl", "--scorer", "unipt/clip-tiny", "--output", f"{work}/{name}",
+        "--seed", seed,
+    ]  # fmt: skip
+
+
+def render_benchmark(work):
+    return [*RENDER, "--output", f"{work}/benchmark", "--identities", 1000, "--views", 4, "--seed", 9300] + [
+        "--test-identities", 200, "--val-identities", 50, "--layout", "cuhk-pedes",
+    ]  # fmt: skip
+
+
+def read_benchmark(work):
+    return [*PYTHON, "-m", "dataset_builders.benchmarks", "cuhk-pedes"] + [
+        "--source", f"{work}/benchmark", "--output", f"{work}/cuhk-pedes",
+    ]  # fmt: skip
+
+
+def evaluate(work, *models):
+    return [*PYTHON, "train/evaluate_retrieval.py", "--dataset", f"{work}/cuhk-pedes", "--model", *models]
+
+
+def model_stages(work):
+    return [
+        (
+            "Render the sample's people",
+            "1,000 people, one view each.",
+            [*RENDER, "--output", f"{work}/luperson-t-renders", "--identities", 1000, "--views", 1, "--seed", 9100]
+            + ["--layout", "images"],
+        ),
+        ("Build the sample dataset", "LUPerson-T in small.", luperson_t(work, "luperson-t", 0)),
+        (
+            "Render the pre-training people",
+            "Unlabelled, as LUPerson.",
+            [*RENDER, "--output", f"{work}/pretraining-renders", "--identities", 4000, "--views", 2, "--seed", 9200]
+            + ["--layout", "images"],
+        ),
+        ("Build the pre-training dataset", "Pseudo-texts.", luperson_t(work, "pretraining", 1)),
+        ("Render the benchmark", "In CUHK-PEDES's layout; 200 test people.", render_benchmark(work)),
+        ("Read the benchmark", "Parquet.", read_benchmark(work)),
+        (
+            "Pre-train",
+            "The released model's first half.",
+            [*LAUNCH, "train/pretrain.py", "--config", "train/configs/pretrain_tiny.yaml", "--max_steps", 1800]
+            + ["--dataset", f"{work}/pretraining", "--output_dir", f"{work}/pretrained"],
+        ),
+        (
+            "Fine-tune",
+            "The released model's second half.",
+            [*LAUNCH, "train/finetune.py", "--config", "train/configs/finetune_tiny.yaml", "--max_steps", 1200]
+            + ["--model", f"{work}/pretrained", "--dataset", f"{work}/cuhk-pedes", "--output_dir", f"{work}/finetuned"],
+        ),
+        (
+            "Evaluate",
+            "The numbers of the card.",
+            evaluate(work, f"{work}/pretrained", f"{work}/finetuned") + ["--output", f"{work}/evaluation.json"],
+        ),
+    ]
+
+
+def save_half(model, folder):
+    """Save weights as float16 (half the size) under a configuration that loads them back as float32."""
+    model.half().save_pretrained(folder)
+    path = Path(folder) / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["dtype"] = "float32"
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def fill_card(name, **values):
+    """The text of ``cards/<name>.md`` with its ``$placeholders`` filled."""
+    machine = f"{platform.machine()}, two CPU cores, no accelerator"
+    return Template((CARDS / f"{name}.md").read_text(encoding="utf-8")).substitute(machine=machine, **values)
+
+
+def release_clip(work):
+    from transformers import CLIPModel, CLIPProcessor
+
+    target, source = ROOT / "unipt" / "clip-tiny", Path(work) / "clip-tiny"
+    shutil.rmtree(target, ignore_errors=True)
+    save_half(CLIPModel.from_pretrained(source), target)
+    CLIPProcessor.from_pretrained(source).save_pretrained(target)
+    accuracy = json.loads((source / "accuracy.json").read_text(encoding="utf-8"))
+    (target / "README.md").write_text(fill_card("clip-tiny", table=accuracy["table"]), encoding="utf-8")
+    print(f"released {target.relative_to(ROOT)}")
+
+
+def release_dataset(work):
+    target = ROOT / "luperson-t"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(Path(work) / "luperson-t", target)
+    print(f"released {target.relative_to(ROOT)}")
+
+
+def release_model(work):
+    from modeling_unipt.loading import load_unipt
+
+    target = ROOT / "unipt" / "unipt-tiny"
+    model, processor = load_unipt(Path(work) / "finetuned")
+    shutil.rmtree(target, ignore_errors=True)
+    save_half(model, target)
+    processor.save_pretrained(target)
+    before, after = json.loads((Path(work) / "evaluation.json").read_text(encoding="utf-8"))
+    names = ("R1", "R5", "R10", "mAP", "mINP")
+    values = {f"zero_shot_{name}": f"{before[name]:.2f}" for name in names}
+    values |= {f"finetuned_{name}": f"{after[name]:.2f}" for name in names}
+    values |= {name: after[name] for name in ("queries", "gallery", "identities")}
+    values["chance"] = f"{100 / after['identities']:.1f}"
+    values["oracle"] = f"{oracle_rank_1(Path(work) / 'benchmark'):.1f}"
+    again = (render_benchmark("runs/card"), read_benchmark("runs/card"), evaluate("runs/card", "unipt/unipt-tiny"))
+    values["commands"] = "\n".join(command_line(command) for command in again)
+    (target / "README.md").write_text(fill_card("unipt-tiny", **values), encoding="utf-8")
+    print(f"released {target.relative_to(ROOT)}")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--work", default="runs/release", help="folder for renders and training (default: runs/release)"
+    )
+    work = parser.parse_args(argv).work
+    run_stages(clip_stages(work))
+    release_clip(work)
+    run_stages(model_stages(work))
+    release_dataset(work)
+    release_model(work)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,236 @@
+"""Train the tiny CLIP that stands in for openai/clip-vit-base-patch16 where no hub can be reached.
+
+It learns from renders (`truth.jsonl` beside `images/`) and single-attribute prompts of the LUPerson-T vocabulary: for
+each attribute, the image should be most similar to the prompt of its true phrase (cross-entropy over scaled cosines).
+The result is an ordinary transformers CLIPModel + CLIPProcessor folder.
+
+    python train/train_clip.py --renders RENDERS --held_out OTHER_RENDERS --output_dir clip-tiny
+
+with two folders written by `python -m dataset_builders.synthetic_pedestrians --layout images` (train/release.py has the
+numbers and seeds of the released one).
+
+Prints, and writes to `accuracy.json`, the accuracy of each attribute on the held-out renders.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from arguments import parse_arguments, require
+from modeling_unipt.output_folders import finish_output, start_output
+from modeling_unipt.user_errors import UserError, run_command
+
+
+@dataclass
+class TrainClipArguments:
+    renders: str | None = field(default=None, metadata={"help": "folder written by the renderer with --layout images"})
+    held_out: str | None = field(
+        default=None, metadata={"help": "another such folder, of other seeds, for the accuracy"}
+    )
+    output_dir: str | None = field(default=None, metadata={"help": "folder for the CLIP; must be new"})
+    image_size: int = field(default=128, metadata={"help": "pixels; images are squashed to this square"})
+    patch_size: int = field(default=16, metadata={"help": "pixels"})
+    max_steps: int = field(default=1800, metadata={"help": "number of steps"})
+    batch_size: int = field(default=64, metadata={"help": "images a step"})
+    negatives: int = field(default=96, metadata={"help": "prompts compared a step where an attribute has more"})
+    learning_rate: float = field(default=1e-3, metadata={"help": "peak rate of AdamW"})
+    weight_decay: float = field(default=0.05, metadata={"help": "not applied to biases and norms"})
+    precision: str = field(default="auto", metadata={"help": "auto, no or bf16"})
+    cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
+    seed: int = field(default=9000, metadata={"help": "of weights, order and augmentation"})
+
+
+def read_truth(folder):
+    """The lines of ``folder/truth.jsonl``."""
+    try:
+        with open(os.path.join(folder, "truth.jsonl"), encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
+    except OSError:
+        raise UserError(
+            f"{folder} has no truth.jsonl; python -m dataset_builders.synthetic_pedestrians --layout images writes one"
+        ) from None
+
+
+def true_choices(vocabulary, truth):
+    """For each attribute the index of the true choice of every image: dict of (N,) int arrays."""
+    indices = {}
+    for name, attribute in vocabulary.attributes.items():
+        index_of = {tuple(sorted(choice.value.items())): i for i, choice in enumerate(attribute.choices)}
+        # An attribute may hold several negative phrases for one value; the first stands for it in training.
+        for i, choice in reversed(list(enumerate(attribute.choices))):
+            index_of[tuple(sorted(choice.value.items()))] = i
+        fields = list(attribute.choices[0].value)
+        indices[name] = np.array(
+            [index_of[tuple(sorted((f, line["attributes"][f]) for f in fields))] for line in truth]
+        )
+    return indices
+
+
+def load_pixels(folder, truth, size):
+    """(N, size, size, 3) uint8: every render squashed to the CLIP's square, bicubic."""
+    from PIL import Image
+    from tqdm import tqdm
+
+    pixels = np.empty((len(truth), size, size, 3), dtype=np.uint8)
+    for index, line in enumerate(tqdm(truth, desc="reading", unit="image")):
+        with Image.open(os.path.join(folder, line["file_name"])) as image:
+            pixels[index] = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+    return pixels
+
+
+def build_clip(arguments, tokenizer):
+    from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
+
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=77,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=192,
+        intermediate_size=768,
+        num_hidden_layers=6,
+        num_attention_heads=3,
+        image_size=arguments.image_size,
+        patch_size=arguments.patch_size,
+    )
+    return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=192))
+
+
+def augmented(pixels, rng, mean, std):
+    """uint8 (B, S, S, 3) -> normalised float (B, 3, S, S); each image is flipped, shifted and relit at random."""
+    import torch
+
+    size, shift = pixels.shape[1], pixels.shape[1] // 16
+    out = np.empty_like(pixels)
+    for index, image in enumerate(pixels):
+        image = image[:, ::-1] if rng.random() < 0.5 else image
+        padded = np.pad(image, ((shift, shift), (shift, shift), (0, 0)), mode="edge")
+        top, left = rng.integers(0, 2 * shift + 1, size=2)
+        out[index] = padded[top : top + size, left : left + size]
+    light = torch.from_numpy(rng.uniform(0.9, 1.1, size=(len(pixels), 1, 1, 1)).astype(np.float32))
+    values = torch.from_numpy(out).permute(0, 3, 1, 2).float() / 255 * light
+    return (values - mean) / std
+
+
+def candidates(choices, truth_indices, limit, rng):
+    """Indices of the prompts to compare: all, or the batch's true ones filled up at random to ``limit``."""
+    if choices <= limit:
+        return np.arange(choices)
+    wanted = np.unique(truth_indices)
+    others = np.setdiff1d(np.arange(choices), wanted)
+    return np.sort(np.concatenate([wanted, rng.choice(others, size=max(0, limit - len(wanted)), replace=False)]))
+
+
+def train_steps(model, tokenizer, vocabulary, pixels, truth, arguments, device, mean, std):
+    """The training loop: one image pass and one pass over the candidate prompts a step."""
+    import torch
+    from torch.nn import functional as F
+    from tqdm import tqdm
+    from transformers import get_scheduler
+
+    from training_loop import parameter_groups, pick_precision
+
+    precision = pick_precision(arguments.precision)
+    all_prompts = [choice.prompt for attribute in vocabulary.attributes.values() for choice in attribute.choices]
+    encoded = tokenizer(all_prompts, padding=True, return_tensors="pt").to(device)
+    optimizer = torch.optim.AdamW(parameter_groups(model, {}, arguments.learning_rate, arguments.weight_decay))
+    scheduler = get_scheduler("cosine", optimizer, arguments.max_steps // 20, arguments.max_steps)
+    rng = np.random.default_rng(arguments.seed)
+    model.train()
+    bar = tqdm(range(arguments.max_steps), desc="training", unit="step")
+    for step in bar:
+        picked = rng.choice(len(pixels), size=arguments.batch_size, replace=False)
+        images = augmented(pixels[picked], rng, mean, std).to(device)
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            image_embeds = F.normalize(model.get_image_features(pixel_values=images).pooler_output.float(), dim=-1)
+            compared, offset = {}, 0
+            for name, attribute in vocabulary.attributes.items():
+                compared[name] = (
+                    offset,
+                    candidates(len(attribute.choices), truth[name][picked], arguments.negatives, rng),
+                )
+                offset += len(attribute.choices)
+            rows = np.concatenate([offset + chosen for offset, chosen in compared.values()])
+            text_embeds = model.get_text_features(
+                input_ids=encoded["input_ids"][rows], attention_mask=encoded["attention_mask"][rows]
+            ).pooler_output
+            logits = model.logit_scale.exp() * image_embeds @ F.normalize(text_embeds.float(), dim=-1).T
+            logits = logits.float().split([len(chosen) for _, chosen in compared.values()], dim=1)
+            losses = [
+                F.cross_entropy(part, torch.from_numpy(np.searchsorted(chosen, truth[name][picked])).to(device))
+                for (name, (_, chosen)), part in zip(compared.items(), logits, strict=True)
+            ]
+        loss = torch.stack(losses).sum()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            model.logit_scale.clamp_(max=float(np.log(100)))
+        if step % 20 == 0:
+            bar.set_postfix(loss=f"{loss.item() / len(losses):.3f}", scale=f"{model.logit_scale.exp().item():.1f}")
+
+
+def held_out_accuracy(folder, vocabulary, truth, images_folder):
+    """Accuracy of every attribute (clothes by part) and, for optional ones, of the 0.9 rule on held-out renders."""
+    from dataset_builders.agreement import agreement_of_probabilities
+    from dataset_builders.conquer import Scorer
+    from PIL import Image
+
+    scorer = Scorer(folder, vocabulary)
+    batches = []
+    for start in range(0, len(truth), 64):
+        images = [Image.open(os.path.join(images_folder, line["file_name"])) for line in truth[start : start + 64]]
+        batches.append(scorer.probabilities(images))
+    probabilities = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    return agreement_of_probabilities(probabilities, vocabulary, [line["attributes"] for line in truth])
+
+
+def main(argv=None):
+    arguments = parse_arguments(TrainClipArguments, __doc__, argv)
+    require(arguments, "renders", "held_out", "output_dir")
+    truth, held_out = read_truth(arguments.renders), read_truth(arguments.held_out)
+
+    import dataclasses
+
+    import torch
+    from dataset_builders.divide import load_vocabulary
+    from transformers import CLIPImageProcessor, CLIPProcessor, set_seed
+
+    from build_tokenizers import clip_tokenizer, corpus
+
+    folder = start_output(arguments.output_dir, dataclasses.asdict(arguments) | {"output_dir": None})
+    if folder is None:
+        return
+    set_seed(arguments.seed)
+    vocabulary = load_vocabulary()
+    tokenizer = clip_tokenizer(corpus())
+    size = arguments.image_size
+    image_processor = CLIPImageProcessor(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
+    mean = torch.tensor(image_processor.image_mean)[:, None, None]
+    std = torch.tensor(image_processor.image_std)[:, None, None]
+    device = "cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu"
+    model = build_clip(arguments, tokenizer).to(device)
+    pixels = load_pixels(arguments.renders, truth, size)
+    train_steps(model, tokenizer, vocabulary, pixels, true_choices(vocabulary, truth), arguments, device, mean, std)
+    model.eval().save_pretrained(folder)
+    CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer).save_pretrained(folder)
+    accuracy = held_out_accuracy(folder, vocabulary, held_out, arguments.held_out)
+    (folder / "accuracy.json").write_text(json.dumps(accuracy, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(accuracy, indent=2))
+    finish_output(folder, arguments.output_dir)
+    print(f"wrote {arguments.output_dir}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,185 @@
+"""The loop that pre-training and fine-tuning share: steps, log, checkpoints, exact resume."""
+
+import json
+import math
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from data import EpochBatches
+from modeling_unipt.output_folders import finish_output, start_output
+from modeling_unipt.user_errors import UserError
+
+CHECKPOINTS_KEPT = 2
+
+
+def pick_precision(wanted):
+    """Resolve ``auto`` to ``bf16`` where GPU or CPU computes in it natively, else to ``no``."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "no"
+
+
+def parameter_groups(model, learning_rates, default_rate, weight_decay):
+    """Optimizer groups: one rate per parameter-name prefix, and no weight decay on biases, norms and scalars.
+
+    Args:
+        learning_rates: prefix of parameter names -> learning rate; the first that matches wins.
+    """
+    groups = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rate = next((rate for prefix, rate in learning_rates.items() if name.startswith(prefix)), default_rate)
+        decay = weight_decay if parameter.ndim >= 2 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
+
+
+def _checkpoints(folder):
+    found = [path for path in Path(folder).glob("step-*") if re.fullmatch(r"step-\d{8}", path.name)]
+    return sorted(found)
+
+
+def _save_checkpoint(accelerator, folder, step, log):
+    final = Path(folder) / f"step-{step:08d}"
+    aside = final.with_name(final.name + ".partial")
+    if accelerator.is_main_process:
+        shutil.rmtree(aside, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(aside))
+    if accelerator.is_main_process:
+        (aside / "log.json").write_text(json.dumps(log), encoding="utf-8")
+        os.replace(aside, final)
+        for old in _checkpoints(folder)[:-CHECKPOINTS_KEPT]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def run_training(accelerator, model, optimizer, scheduler, dataset, collator, compute_loss, arguments, folder):
+    """Train for ``arguments.max_steps`` steps, going on from the newest whole checkpoint below ``folder`` if any.
+
+    Args:
+        compute_loss: (model, batch) -> dict of scalar tensors, of which "loss" is minimised and all are logged.
+        arguments: has max_steps, batch_size (global), seed, num_workers, save_steps, log_steps, max_grad_norm.
+        folder: the work folder; checkpoints go to ``folder/checkpoints``.
+    Returns:
+        The log, a list of {"step", "samples_per_second", "learning_rate", loss names...}.
+    Raises:
+        UserError: the loss is no longer finite (names the step; the checkpoints stay).
+    """
+    checkpoints = Path(folder) / "checkpoints"
+    model, optimizer, scheduler = accelerator.prepare(model, optimizer, scheduler)
+    step, log = 0, []
+    found = _checkpoints(checkpoints)
+    if found:
+        accelerator.load_state(str(found[-1]))
+        step = int(found[-1].name.removeprefix("step-"))
+        log = json.loads((found[-1] / "log.json").read_text(encoding="utf-8"))
+        accelerator.print(f"resuming at step {step} from {found[-1]}")
+
+    batches = EpochBatches(len(dataset), arguments.batch_size, arguments.seed, step, arguments.max_steps)
+    loader = accelerator.prepare(
+        torch.utils.data.DataLoader(
+            dataset,
+            batch_sampler=batches,
+            collate_fn=collator,
+            num_workers=arguments.num_workers,
+            persistent_workers=False,
+        )
+    )
+    model.train()
+    bar = tqdm(total=arguments.max_steps, initial=step, unit="step", disable=not accelerator.is_main_process)
+    since, since_step, sums = time.perf_counter(), step, {}
+    for batch in loader:
+        losses = compute_loss(model, batch)
+        accelerator.backward(losses["loss"])
+        if arguments.max_grad_norm:
+            accelerator.clip_grad_norm_(model.parameters(), arguments.max_grad_norm)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        step += 1
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + value.detach().float()
+        bar.update()
+        if step % arguments.log_steps == 0 or step == arguments.max_steps:
+            elapsed, steps = time.perf_counter() - since, step - since_step
+            means = {name: round(float(value) / steps, 6) for name, value in sums.items()}
+            if not math.isfinite(means["loss"]):
+                raise UserError(
+                    f"the loss became {means['loss']} by step {step}; the checkpoints in {checkpoints} are kept; "
+                    "lower the learning rate or set --precision no"
+                )
+            rate = steps * batches.batch_size / elapsed
+            log.append(
+                {
+                    "step": step,
+                    **means,
+                    "learning_rate": scheduler.get_last_lr()[0],
+                    "samples_per_second": round(rate, 1),
+                }
+            )
+            bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()} | {"samples/s": f"{rate:.0f}"})
+            since, since_step, sums = time.perf_counter(), step, {}
+        if arguments.save_steps and step % arguments.save_steps == 0 and step < arguments.max_steps:
+            _save_checkpoint(accelerator, checkpoints, step, log)
+    bar.close()
+    return log
+
+
+def write_log(log, folder, title):
+    """Write ``training_log.json`` and, when there is anything to draw, ``loss_curve.png``."""
+    folder = Path(folder)
+    (folder / "training_log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    if not log:
+        return
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    for name in (key for key in log[0] if key.endswith("loss")):
+        axes.plot([row["step"] for row in log], [row[name] for row in log], label=name.replace("_", " "))
+    axes.set(xlabel="step", ylabel="loss", title=title)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(folder / "loss_curve.png", dpi=120)
+    plt.close(figure)
+
+
+def claim_output(accelerator, output, settings):
+    """``start_output`` with resumption, done once and told to every process."""
+    told = [None, None]
+    if accelerator.is_main_process:
+        try:
+            told[0] = start_output(output, settings, keep_partial=True)
+        except UserError as error:
+            told[1] = error
+    if accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        broadcast_object_list(told)
+    if told[1] is not None:
+        raise told[1]
+    return told[0]
+
+
+def save_result(accelerator, model, processor, log, title, folder, output):
+    """Write model, processor, log and curve into ``folder``, drop its checkpoints and rename it to ``output``."""
+    if accelerator.is_main_process:
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        write_log(log, folder, title)
+        shutil.rmtree(Path(folder) / "checkpoints", ignore_errors=True)
+        finish_output(folder, output)
+        print(f"wrote {output}")
+    accelerator.wait_for_everyone()
