@@ -3,7 +3,7 @@ PYTHON ?= python3
 SEED ?= 0
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow app bench seeds clean
+.PHONY: setup demo seeds test test-slow app bench release clean
 
 setup: .venv/.installed
 
@@ -32,6 +32,9 @@ app: setup
 
 bench: setup
 	$(BIN)/python train/bench.py
+
+release: setup
+	$(BIN)/python train/release.py --work runs/release
 
 clean:
 	rm -rf .venv runs build dist *.egg-info

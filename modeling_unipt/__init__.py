@@ -50,19 +50,27 @@ def _register_auto_classes():
 
 
 class _RegisterWhenTransformersArrives:
-    """An import hook, because importing transformers and torch here would cost every small command four seconds."""
+    """An import hook, because importing transformers and torch here would cost every small command four seconds.
+
+    It waits for the end of the outermost import of transformers or of a module here that imports it.
+    """
+
+    names = {"transformers", *(f"{__name__}.{module}" for module in _MODULE_OF.values())}
+    depth = 0
 
     def find_spec(self, name, path=None, target=None):
-        if name != "transformers":
-            return None
-        spec = PathFinder.find_spec(name, path, target)
+        spec = PathFinder.find_spec(name, path, target) if name in self.names else None
         if spec is None:
             return None
         execute = spec.loader.exec_module
 
         def execute_and_register(module):
-            execute(module)
-            if self in sys.meta_path:
+            self.depth += 1
+            try:
+                execute(module)
+            finally:
+                self.depth -= 1
+            if self.depth == 0 and "transformers" in sys.modules and self in sys.meta_path:
                 sys.meta_path.remove(self)
                 _register_auto_classes()
 

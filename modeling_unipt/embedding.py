@@ -3,8 +3,6 @@
 from itertools import islice
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
 
 def embed_images(model, processor, images, batch_size=64, total=None):
@@ -12,35 +10,45 @@ def embed_images(model, processor, images, batch_size=64, total=None):
 
     Args:
         total: number of images, for the progress bar; None shows none.
+
     Returns:
         (N, projection_dim) float32 array, rows of length 1.
     """
-    images, embeds = iter(images), []
-    with tqdm(total=total, desc="embedding images", unit="image", disable=total is None) as bar, torch.inference_mode():
+    import torch
+    from tqdm.auto import tqdm
+
+    images, embeds = iter(images), [np.empty((0, model.config.projection_dim), dtype=np.float32)]
+    with tqdm(total=total, desc="embedding images", unit="image", disable=total is None) as bar:
         while batch := list(islice(images, batch_size)):
-            pixels = processor.image_processor(batch, return_tensors="pt")["pixel_values"]
-            pixels = pixels.to(model.device, model.dtype)
-            embeds.append(model.get_image_features(pixel_values=pixels).pooler_output.float().cpu())
+            pixels = processor(images=batch, return_tensors="pt")["pixel_values"].to(model.device, model.dtype)
+            with torch.inference_mode():
+                embeds.append(_unit_rows(model.get_image_features(pixels)))
             bar.update(len(batch))
-    return _unit_rows(embeds)
+    return np.concatenate(embeds)
 
 
 def embed_texts(model, processor, texts, batch_size=64):
-    """Embed a list of descriptions; longer ones than the tokenizer's limit are truncated.
+    """Embed a list of descriptions; longer ones than the processor's limit (100 tokens) are truncated.
 
     Returns:
         (N, projection_dim) float32 array, rows of length 1.
     """
-    embeds = []
-    with torch.inference_mode():
-        for start in range(0, len(texts), batch_size):
-            encoded = processor.tokenizer(
-                texts[start : start + batch_size], padding=True, truncation=True, return_tensors="pt"
-            ).to(model.device)
-            features = model.get_text_features(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"])
-            embeds.append(features.pooler_output.float().cpu())
-    return _unit_rows(embeds)
+    import torch
+    from tqdm.auto import tqdm
+
+    by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))  # so that batches need little padding
+    embeds = np.empty((len(texts), model.config.projection_dim), dtype=np.float32)
+    with tqdm(total=len(texts), desc="embedding texts", unit="text", disable=len(texts) <= batch_size) as bar:
+        for start in range(0, len(by_length), batch_size):
+            batch = by_length[start : start + batch_size]
+            inputs = processor(text=[texts[index] for index in batch], return_tensors="pt").to(model.device)
+            with torch.inference_mode():
+                embeds[batch] = _unit_rows(model.get_text_features(**inputs))
+            bar.update(len(batch))
+    return embeds
 
 
-def _unit_rows(embeds):
-    return torch.nn.functional.normalize(torch.cat(embeds), dim=-1).numpy().astype(np.float32)
+def _unit_rows(features):
+    from torch.nn.functional import normalize
+
+    return normalize(features.pooler_output.float(), dim=-1).cpu().numpy()

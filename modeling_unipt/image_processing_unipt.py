@@ -1,7 +1,5 @@
 """Pictures of people to UniPT's pixel values."""
 
-import numpy as np
-from PIL import Image
 from transformers.image_processing_backends import PilBackend
 from transformers.image_utils import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, PILImageResampling
 
@@ -23,20 +21,19 @@ class UniPTImageProcessor(PilBackend):
     do_normalize = True
 
     def convert_to_rgb(self, image, **kwargs):
-        if isinstance(image, Image.Image):
-            image = to_rgb(image)
-        return super().convert_to_rgb(image, **kwargs)
+        return super().convert_to_rgb(to_rgb(image) if hasattr(image, "mode") else image, **kwargs)
 
 
 def to_rgb(image):
     """Any ``PIL.Image`` to RGB: transparency over white, 16-bit grey scaled (Pillow alone clips it to white)."""
-    if image.mode == "RGB":
-        return image
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype("uint8")).convert("RGB")
-    if image.has_transparency_data:
+        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    elif image.has_transparency_data:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        paper = image.copy()
+        paper.paste("white", (0, 0, *image.size))
+        paper.alpha_composite(image)
+        image = paper
     return image.convert("RGB")
 
 

@@ -56,18 +56,27 @@ def load_unipt(name_or_path, revision=None, model_class=None):
             f"{name_or_path} holds a {config.model_type} model, not UniPT; give a folder made by train/pretrain.py or "
             "train/finetune.py, or a released one such as unipt/unipt-tiny"
         )
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # what is missing is told below
+    logging.disable_progress_bar()
     try:
-        model, info = load("the weights", partial(model_class.from_pretrained, output_loading_info=True))
+        from_pretrained = partial(model_class.from_pretrained, output_loading_info=True, ignore_mismatched_sizes=True)
+        model, info = load("the weights", from_pretrained)
     finally:
         logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
     if info["missing_keys"] or info["mismatched_keys"]:
-        missing = sorted(str(key) for key in [*info["missing_keys"], *info["mismatched_keys"]])
+        mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
+        missing = sorted([*info["missing_keys"], *mismatched])
         raise UserError(
             f"the weights of {name_or_path} are incomplete: {len(missing)} are missing or of another shape, the first "
             f"{missing[0]}"
         )
+    needed = ["processor_config.json", "tokenizer.json"]
+    lacking = [name for name in needed if folder.is_dir() and not (folder / name).is_file()]
+    if lacking:
+        raise UserError(f"the processor of {name_or_path} is missing: the folder holds no {' and no '.join(lacking)}")
     processor = load("the processor", UniPTProcessor.from_pretrained)
     return model.eval(), processor
 

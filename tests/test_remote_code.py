@@ -102,14 +102,19 @@ def test_a_pretraining_folder_can_be_saved_on_by_remote_code(tiny_config, tiny_p
     assert torch.equal(reloaded.text_projection.weight, model.unipt.text_projection.weight)
 
 
-@pytest.mark.parametrize("first", ["modeling_unipt", "transformers"])
-def test_importing_the_package_registers_its_classes(tiny_unipt_folder, tmp_path, first):
-    imports = ["import modeling_unipt", "from transformers import AutoModel, AutoProcessor"]
+IMPORTS = [
+    "import modeling_unipt; from transformers import AutoModel, AutoProcessor",
+    "import modeling_unipt.processing_unipt; from transformers import AutoModel, AutoProcessor",
+]
+
+
+@pytest.mark.parametrize("imports", IMPORTS)
+def test_importing_the_package_registers_its_classes(tiny_unipt_folder, tmp_path, imports):
     script = f"""
 import sys
 sys.path.insert(0, {os.path.dirname(os.path.dirname(__file__))!r})
-{imports[first == "transformers"]}
-{imports[first != "transformers"]}
+{imports}
+import modeling_unipt
 folder = {str(tiny_unipt_folder)!r}
 assert type(AutoModel.from_pretrained(folder)) is modeling_unipt.UniPTModel
 assert type(AutoProcessor.from_pretrained(folder)) is modeling_unipt.UniPTProcessor

@@ -104,6 +104,13 @@ def model_stages(work):
     ]
 
 
+def oracle_rank_1(folder):
+    """Rank-1 in percent of the benchmark's oracle."""
+    from dataset_builders.synthetic_pedestrians.oracle import oracle_rank1, read_benchmark
+
+    return oracle_rank1(*read_benchmark(folder / "truth.jsonl", folder / "reid_raw.json"))
+
+
 def save_half(model, folder):
     """Save weights as float16 (half the size) under a configuration that loads them back as float32."""
     model.half().save_pretrained(folder)
@@ -122,12 +129,14 @@ def fill_card(name, **values):
 def release_clip(work):
     from transformers import CLIPModel, CLIPProcessor
 
+    from dataset_builders.agreement import agreement_table
+
     target, source = ROOT / "unipt" / "clip-tiny", Path(work) / "clip-tiny"
     shutil.rmtree(target, ignore_errors=True)
     save_half(CLIPModel.from_pretrained(source), target)
     CLIPProcessor.from_pretrained(source).save_pretrained(target)
-    accuracy = json.loads((source / "accuracy.json").read_text(encoding="utf-8"))
-    (target / "README.md").write_text(fill_card("clip-tiny", table=accuracy["table"]), encoding="utf-8")
+    table = agreement_table(json.loads((source / "agreement.json").read_text(encoding="utf-8")))
+    (target / "README.md").write_text(fill_card("clip-tiny", table=table), encoding="utf-8")
     print(f"released {target.relative_to(ROOT)}")
 
 

@@ -9,7 +9,7 @@ The result is an ordinary transformers CLIPModel + CLIPProcessor folder.
 with two folders written by `python -m dataset_builders.synthetic_pedestrians --layout images` (train/release.py has the
 numbers and seeds of the released one).
 
-Prints, and writes to `accuracy.json`, the accuracy of each attribute on the held-out renders.
+Prints, and writes to `agreement.json`, how far its picks agree with the truth of the held-out renders.
 """
 
 import json
@@ -20,14 +20,14 @@ import numpy as np
 
 from arguments import parse_arguments, require
 from modeling_unipt.output_folders import finish_output, start_output
-from modeling_unipt.user_errors import UserError, run_command
+from modeling_unipt.user_errors import run_command
 
 
 @dataclass
 class TrainClipArguments:
     renders: str | None = field(default=None, metadata={"help": "folder written by the renderer with --layout images"})
     held_out: str | None = field(
-        default=None, metadata={"help": "another such folder, of other seeds, for the accuracy"}
+        default=None, metadata={"help": "another such folder, of other seeds, to measure it on"}
     )
     output_dir: str | None = field(default=None, metadata={"help": "folder for the CLIP; must be new"})
     image_size: int = field(default=128, metadata={"help": "pixels; images are squashed to this square"})
@@ -42,40 +42,24 @@ class TrainClipArguments:
     seed: int = field(default=9000, metadata={"help": "of weights, order and augmentation"})
 
 
-def read_truth(folder):
-    """The lines of ``folder/truth.jsonl``."""
-    try:
-        with open(os.path.join(folder, "truth.jsonl"), encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines]
-    except OSError:
-        raise UserError(
-            f"{folder} has no truth.jsonl; python -m dataset_builders.synthetic_pedestrians --layout images writes one"
-        ) from None
-
-
 def true_choices(vocabulary, truth):
     """For each attribute the index of the true choice of every image: dict of (N,) int arrays."""
     indices = {}
     for name, attribute in vocabulary.attributes.items():
-        index_of = {tuple(sorted(choice.value.items())): i for i, choice in enumerate(attribute.choices)}
-        # An attribute may hold several negative phrases for one value; the first stands for it in training.
-        for i, choice in reversed(list(enumerate(attribute.choices))):
-            index_of[tuple(sorted(choice.value.items()))] = i
-        fields = list(attribute.choices[0].value)
-        indices[name] = np.array(
-            [index_of[tuple(sorted((f, line["attributes"][f]) for f in fields))] for line in truth]
-        )
+        # Of several negative phrases, which all mean "absent", the first stands for them in training.
+        index_of = {tuple(choice.value.values()): i for i, choice in reversed(list(enumerate(attribute.choices)))}
+        indices[name] = np.array([index_of[tuple(known[field] for field in attribute.fields)] for known in truth])
     return indices
 
 
-def load_pixels(folder, truth, size):
+def load_pixels(folder, file_names, size):
     """(N, size, size, 3) uint8: every render squashed to the CLIP's square, bicubic."""
     from PIL import Image
     from tqdm import tqdm
 
-    pixels = np.empty((len(truth), size, size, 3), dtype=np.uint8)
-    for index, line in enumerate(tqdm(truth, desc="reading", unit="image")):
-        with Image.open(os.path.join(folder, line["file_name"])) as image:
+    pixels = np.empty((len(file_names), size, size, 3), dtype=np.uint8)
+    for index, file_name in enumerate(tqdm(file_names, desc="reading", unit="image")):
+        with Image.open(os.path.join(folder, file_name)) as image:
             pixels[index] = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
     return pixels
 
@@ -163,12 +147,13 @@ def train_steps(model, tokenizer, vocabulary, pixels, truth, arguments, device, 
             text_embeds = model.get_text_features(
                 input_ids=encoded["input_ids"][rows], attention_mask=encoded["attention_mask"][rows]
             ).pooler_output
-            logits = model.logit_scale.exp() * image_embeds @ F.normalize(text_embeds.float(), dim=-1).T
-            logits = logits.float().split([len(chosen) for _, chosen in compared.values()], dim=1)
-            losses = [
-                F.cross_entropy(part, torch.from_numpy(np.searchsorted(chosen, truth[name][picked])).to(device))
-                for (name, (_, chosen)), part in zip(compared.items(), logits, strict=True)
-            ]
+        # In full precision: at first all cosines are nearly equal, and bfloat16 would round their differences away.
+        logits = model.logit_scale.exp() * image_embeds @ F.normalize(text_embeds.float(), dim=-1).T
+        parts = logits.split([len(chosen) for _, chosen in compared.values()], dim=1)
+        losses = [
+            F.cross_entropy(part, torch.from_numpy(np.searchsorted(chosen, truth[name][picked])).to(device))
+            for (name, (_, chosen)), part in zip(compared.items(), parts, strict=True)
+        ]
         loss = torch.stack(losses).sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -181,33 +166,38 @@ def train_steps(model, tokenizer, vocabulary, pixels, truth, arguments, device, 
             bar.set_postfix(loss=f"{loss.item() / len(losses):.3f}", scale=f"{model.logit_scale.exp().item():.1f}")
 
 
-def held_out_accuracy(folder, vocabulary, truth, images_folder):
-    """Accuracy of every attribute (clothes by part) and, for optional ones, of the 0.9 rule on held-out renders."""
-    from dataset_builders.agreement import agreement_of_probabilities
-    from dataset_builders.conquer import Scorer
+def held_out_agreement(folder, vocabulary, truth, images_folder):
+    """What the builder's rule says of held-out renders against the truth, see ``dataset_builders.agreement``."""
     from PIL import Image
 
-    scorer = Scorer(folder, vocabulary)
-    batches = []
-    for start in range(0, len(truth), 64):
-        images = [Image.open(os.path.join(images_folder, line["file_name"])) for line in truth[start : start + 64]]
+    from dataset_builders.agreement import agreement_of_probabilities
+    from dataset_builders.conquer import Scorer
+
+    scorer, names, batches = Scorer(folder, vocabulary), list(truth), []
+    for start in range(0, len(names), 64):
+        images = [Image.open(os.path.join(images_folder, name)) for name in names[start : start + 64]]
         batches.append(scorer.probabilities(images))
     probabilities = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-    return agreement_of_probabilities(probabilities, vocabulary, [line["attributes"] for line in truth])
+    return agreement_of_probabilities(probabilities, vocabulary, list(truth.values()))
 
 
 def main(argv=None):
     arguments = parse_arguments(TrainClipArguments, __doc__, argv)
     require(arguments, "renders", "held_out", "output_dir")
-    truth, held_out = read_truth(arguments.renders), read_truth(arguments.held_out)
 
     import dataclasses
 
+    from dataset_builders.agreement import agreement_table, read_truth
+
+    truth, held_out = (
+        read_truth(os.path.join(folder, "truth.jsonl")) for folder in (arguments.renders, arguments.held_out)
+    )
+
     import torch
-    from dataset_builders.divide import load_vocabulary
     from transformers import CLIPImageProcessor, CLIPProcessor, set_seed
 
     from build_tokenizers import clip_tokenizer, corpus
+    from dataset_builders.divide import load_vocabulary
 
     folder = start_output(arguments.output_dir, dataclasses.asdict(arguments) | {"output_dir": None})
     if folder is None:
@@ -221,13 +211,14 @@ def main(argv=None):
     std = torch.tensor(image_processor.image_std)[:, None, None]
     device = "cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu"
     model = build_clip(arguments, tokenizer).to(device)
-    pixels = load_pixels(arguments.renders, truth, size)
-    train_steps(model, tokenizer, vocabulary, pixels, true_choices(vocabulary, truth), arguments, device, mean, std)
+    pixels = load_pixels(arguments.renders, list(truth), size)
+    wanted = true_choices(vocabulary, list(truth.values()))
+    train_steps(model, tokenizer, vocabulary, pixels, wanted, arguments, device, mean, std)
     model.eval().save_pretrained(folder)
     CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer).save_pretrained(folder)
-    accuracy = held_out_accuracy(folder, vocabulary, held_out, arguments.held_out)
-    (folder / "accuracy.json").write_text(json.dumps(accuracy, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(accuracy, indent=2))
+    agreement = held_out_agreement(folder, vocabulary, held_out, arguments.held_out)
+    (folder / "agreement.json").write_text(json.dumps(agreement, indent=2) + "\n", encoding="utf-8")
+    print(agreement_table(agreement))
     finish_output(folder, arguments.output_dir)
     print(f"wrote {arguments.output_dir}")
 

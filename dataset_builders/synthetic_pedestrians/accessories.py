@@ -1,4 +1,4 @@
-"""Solids of what people carry, wear on top and ride. Small things are drawn larger than life, so that 64 pixels show them."""
+"""Solids of what people carry, wear on top and ride; small things larger than life, so that 64 pixels show them."""
 
 import math
 
@@ -85,7 +85,12 @@ def _shoulder_bag(solids, person, bone):
         dark, bone.at(side * (0.24 * w**0.5 + 0.05), 0.04, 0.02), (0.03 * s, 0.07 * s, 0.165 * s), 0.02 * s, bone.torso
     )
     z = 0.155 * w
-    front = [(-side * 0.1, neck + 0.03, 0.03), (-side * 0.05, neck - 0.17, z), (side * 0.1, 0.14, z), (side * 0.2, 0.06, 0.08)]
+    front = [
+        (-side * 0.1, neck + 0.03, 0.03),
+        (-side * 0.05, neck - 0.17, z),
+        (side * 0.1, 0.14, z),
+        (side * 0.2, 0.06, 0.08),
+    ]
     back = [(x, y, -abs(z_) + 0.02 if i else z_) for i, (x, y, z_) in enumerate(front)]
     _strap(solids, dark, bone, front, 0.026)
     _strap(solids, dark, bone, back, 0.026)
@@ -96,7 +101,11 @@ def _suitcase(solids, person, bone):
     side = person.looks["bag_side"]
     i = LEFT if side > 0 else RIGHT
     colour = person.looks["bag"] if person.looks["bag"].mean() > 0.15 else person.looks["bag"] + 0.12
-    case, dark, metal = Material("bag", colour, gloss=0.3), Material("bag", colour * 0.55), Material("bag", (0.7, 0.7, 0.72))
+    case, dark, metal = (
+        Material("bag", colour, gloss=0.3),
+        Material("bag", colour * 0.55),
+        Material("bag", (0.7, 0.7, 0.72)),
+    )
     k = max(s, 0.75)
     x = bone.hands[i][0] + side * 0.03
     z = bone.hands[i][2] - 0.1
@@ -114,7 +123,11 @@ def _suitcase(solids, person, bone):
 def _glasses(solids, bone, dark):
     r, at, axes = bone.head_radii, bone.in_head, bone.head_axes
     rim = Material("glasses", (0.03, 0.03, 0.04))
-    lens = Material("glasses", (0.02, 0.02, 0.03), gloss=0.5) if dark else Material("glasses", (0.86, 0.95, 1.0), gloss=0.6)
+    lens = (
+        Material("glasses", (0.02, 0.02, 0.03), gloss=0.5)
+        if dark
+        else Material("glasses", (0.86, 0.95, 1.0), gloss=0.6)
+    )
     for side in SIDES:
         centre = at(side * 0.47, 0.08, 1.0)
         normal = axes[2] + side * 0.3 * axes[0]
@@ -141,8 +154,8 @@ def _smoke(solids, bone, pipe, side):
         end = start + 0.14 * s * way
         solids.cone(wood, start, end, 0.014 * s, 0.02 * s)
         low = end - UP * 0.02 * s
-        solids.cone(wood, low - UP * 0.02 * s, low + UP * 0.06 * s, 0.042 * s, 0.05 * s)
-        solids.ellipsoid(Material("smoke", (1.0, 0.45, 0.1)), low + UP * 0.1 * s, (0.032 * s,) * 3)
+        solids.cone(wood, low, low + UP * 0.05 * s, 0.036 * s, 0.05 * s)
+        solids.ellipsoid(Material("smoke", (1.0, 0.45, 0.1)), low + UP * 0.088 * s, (0.034 * s,) * 3)
     else:
         end = start + 0.17 * s * way
         solids.cone(Material("smoke", (0.98, 0.98, 0.96)), start, end, 0.02 * s)
@@ -161,15 +174,19 @@ def _hat(solids, person, bone):
         band = Material("hat", (0.45, 0.16, 0.12))
         solids.disc(hat, at(0, 0.5, -0.04), axes[1] + 0.06 * axes[2], 2.15 * r[0], 0.035 * bone.scale, forward=axes[2])
         solids.ellipsoid(hat, at(0, 0.5, -0.04), (1.08 * r[0], 0.85 * r[1], 1.06 * r[2]), axes, cut=0.0)
-        solids.cone(band, at(0, 0.56, -0.04), at(0, 0.66, -0.04), 1.09 * r[0])
+        solids.disc(band, at(0, 0.64, -0.04), axes[1], 1.12 * r[2], 0.3 * r[1], forward=axes[2])
     elif kind == "beanie":
         solids.ellipsoid(hat, at(0, 0.36, -0.08), (1.14 * r[0], 1.0 * r[1], 1.1 * r[2]), axes, cut=0.0)
         fold = Material("hat", np.minimum(colour * 0.5 + 0.4, 1))
-        solids.cone(fold, at(0, 0.38, -0.06), at(0, 0.54, -0.06), 1.15 * r[0])
-        solids.ellipsoid(fold, at(0, 1.45, -0.08), (0.36 * r[0],) * 3, axes)
+        solids.disc(fold, at(0, 0.42, -0.06), axes[1] - 0.1 * axes[2], 1.2 * r[0], 0.36 * r[1], forward=axes[2])
+        solids.ellipsoid(fold, at(0, 1.45, -0.08), (0.4 * r[0],) * 3, axes)
     else:
         solids.ellipsoid(
-            Material("hat", colour, gloss=0.7), at(0, 0.28, -0.06), (1.34 * r[0], 1.08 * r[1], 1.32 * r[2]), axes, cut=-0.28
+            Material("hat", colour, gloss=0.7),
+            at(0, 0.28, -0.06),
+            (1.34 * r[0], 1.08 * r[1], 1.32 * r[2]),
+            axes,
+            cut=-0.28,
         )
         stripe = Material("hat", (0.08, 0.08, 0.1) if colour.mean() > 0.3 else (0.95, 0.95, 0.95))
         solids.ellipsoid(stripe, at(0, 0.28, -0.06), (0.26 * r[0], 1.13 * r[1], 1.37 * r[2]), axes, cut=0.0)
@@ -195,7 +212,9 @@ def _cellphone(solids, person, bone):
         centre = bone.hands[i] + UP * 0.07 * s
         solids.box(case, centre, (0.065 * s, 0.115 * s, 0.02 * s), 0.012 * s, axes)
         solids.box(screen, centre + 0.014 * s * to_face, (0.05 * s, 0.095 * s, 0.012 * s), 0.005 * s, axes)
-        solids.box(screen, centre - 0.014 * s * to_face + axes[1] * 0.07 * s, (0.022 * s, 0.02 * s, 0.012 * s), 0.005 * s, axes)
+        solids.box(
+            screen, centre - 0.014 * s * to_face + axes[1] * 0.07 * s, (0.022 * s, 0.02 * s, 0.012 * s), 0.005 * s, axes
+        )
 
 
 def _umbrella(solids, person, view, bone):
@@ -257,7 +276,13 @@ ACROSS = (1, 0, 0)
 
 def _bicycle(solids, p, k, paint):
     tyre, metal, seat = Material("vehicle", RUBBER), Material("vehicle", CHROME), Material("vehicle", SADDLE)
-    rear, front, crank, head, post = p(0, 0.34, -0.55), p(0, 0.34, 0.56), p(0, 0.32, 0.0), p(0, 0.86, 0.36), p(0, 0.8, -0.16)
+    rear, front, crank, head, post = (
+        p(0, 0.34, -0.55),
+        p(0, 0.34, 0.56),
+        p(0, 0.32, 0.0),
+        p(0, 0.86, 0.36),
+        p(0, 0.8, -0.16),
+    )
     for hub in (rear, front):
         solids.ring(tyre, hub, ACROSS, 0.31 * k, 0.055 * k)
         solids.cone(metal, hub - p(0, 0.3, 0), hub + p(0, 0.3, 0), 0.008 * k)
@@ -280,7 +305,9 @@ def _motorcycle(solids, p, k, paint):
         solids.disc(metal, p(0, 0.33, z), ACROSS, 0.17 * k, 0.1 * k)
     solids.ellipsoid(paint, p(0, 0.76, 0.16), (0.17 * k, 0.15 * k, 0.3 * k))
     solids.cone(seat, p(0, 0.72, -0.62), p(0, 0.68, -0.08), 0.11 * k, 0.12 * k)
-    solids.box(Material("vehicle", (0.3, 0.3, 0.33), gloss=0.3), p(0, 0.42, 0.02), (0.17 * k, 0.19 * k, 0.26 * k), 0.05 * k)
+    solids.box(
+        Material("vehicle", (0.3, 0.3, 0.33), gloss=0.3), p(0, 0.42, 0.02), (0.17 * k, 0.19 * k, 0.26 * k), 0.05 * k
+    )
     solids.cone(paint, p(0, 0.6, -0.85), p(0, 0.66, -0.45), 0.08 * k, 0.1 * k)
     solids.ellipsoid(paint, p(0, 0.6, 0.74), (0.1 * k, 0.07 * k, 0.28 * k))
     for side in SIDES:

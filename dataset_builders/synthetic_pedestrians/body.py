@@ -2,24 +2,28 @@
 
 import numpy as np
 
+from .clothes import SLEEVED
 from .geometry import Material
 from .skeleton import LEFT, RIGHT, SIDES
 
 
 def add_body(solids, person, bone):
-    """Bare body; clothes go over it."""
+    """Neck, limbs as far as clothes leave them bare, hands and shoes."""
     looks, a = person.looks, person.attributes
     s, w = bone.scale, bone.wide
     skin = Material("skin", looks["skin"])
     solids.cone(skin, bone.at(0, bone.torso_length - 0.08, 0), bone.head, 0.062 * s)
     slim = 0.9 if a["gender"] == "woman" else 1.0
     for i in (RIGHT, LEFT):
-        solids.cone(skin, bone.shoulders[i], bone.elbows[i], 0.05 * s * w * slim, 0.043 * s * slim)
+        if a["upper_garment"] not in SLEEVED:
+            solids.cone(skin, bone.shoulders[i], bone.elbows[i], 0.05 * s * w * slim, 0.043 * s * slim)
         solids.cone(skin, bone.elbows[i], bone.hands[i], 0.043 * s * slim, 0.034 * s * slim)
         if not a["gloves"]:
             solids.ellipsoid(skin, bone.hands[i], (0.046 * s, 0.056 * s, 0.046 * s))
-        solids.cone(skin, bone.hips[i], bone.knees[i], 0.082 * s * w, 0.06 * s)
-        solids.cone(skin, bone.knees[i], bone.ankles[i], 0.058 * s, 0.04 * s)
+        if a["lower_garment"] not in ("trousers", "leggings"):
+            solids.cone(skin, bone.hips[i], bone.knees[i], 0.082 * s * w, 0.06 * s)
+        if a["lower_garment"] != "trousers":
+            solids.cone(skin, bone.knees[i], bone.ankles[i], 0.058 * s, 0.04 * s)
     shoe = Material("shoes", looks["shoes"])
     for i in (RIGHT, LEFT):
         heel = bone.ankles[i] - np.array([0, 0.035 * s, 0], np.float32)
@@ -31,8 +35,8 @@ def add_head(solids, person, bone):
     looks, a = person.looks, person.attributes
     r, at, axes = bone.head_radii, bone.in_head, bone.head_axes
     skin = Material("skin", looks["skin"])
-    face = dict(zip(("dark", "lip", "white"), ((0.08, 0.06, 0.06), (0.75, 0.1, 0.16), (0.95, 0.95, 0.95)), strict=True))
-    dark = Material("face", face["dark"])
+    dark = Material("face", (0.08, 0.06, 0.06))
+    woman = a["gender"] == "woman"
     solids.ellipsoid(skin, bone.head, r, axes)
     solids.cone(skin, at(0, -0.5, 0.25), at(0, -0.78, 0.42), 0.55 * r[0], 0.42 * r[0])
     solids.ellipsoid(skin, at(0, -0.08, 1.0), (0.17 * r[0], 0.2 * r[1], 0.24 * r[2]), axes)
@@ -40,9 +44,9 @@ def add_head(solids, person, bone):
         solids.ellipsoid(skin, at(side * 1.0, -0.05, 0.0), (0.14 * r[0], 0.22 * r[1], 0.16 * r[2]), axes)
         solids.ellipsoid(dark, at(side * 0.4, 0.1, 0.88), (0.15 * r[0], 0.1 * r[1], 0.12 * r[2]), axes)
         brow = Material("face", looks["hair"] * 0.75)
-        solids.cone(brow, at(side * 0.2, 0.3, 0.94), at(side * 0.6, 0.3, 0.78), 0.055 * r[0])
-    woman = a["gender"] == "woman" and a["age"] != "child"
-    mouth = Material("face", face["lip"] if woman else looks["skin"] * 0.55)
+        thick = 0.05 if woman else 0.085
+        solids.cone(brow, at(side * 0.2, 0.3, 0.94), at(side * 0.6, 0.3, 0.78), thick * r[0])
+    mouth = Material("face", (0.78, 0.08, 0.14) if woman else looks["skin"] * 0.55)
     width = 0.26 if woman else 0.22
     solids.cone(mouth, at(-width, -0.52, 0.84), at(width, -0.52, 0.84), (0.1 if woman else 0.06) * r[0])
     if looks["beard"]:
@@ -76,9 +80,9 @@ def _add_hair(solids, person, bone):
         for side in SIDES:
             solids.cone(hair, at(side * 1.0, 0.3, 0.05), at(side * 1.14, -0.9, 0.1), 0.3 * r[0], 0.34 * r[0])
     elif length == "long":
-        low = bone.torso_length - (0.2 if child else 0.3)
-        back = bone.at(0, low, -0.15)
-        solids.cone(hair, at(0, 0.0, -0.5), back, 1.12 * r[0], 1.2 * r[0], forward=bone.torso[2], flat=(1, 0.5))
+        low = bone.torso_length - (0.14 if child else 0.2)
+        back = bone.at(0, low, -0.13)
+        solids.cone(hair, at(0, 0.0, -0.5), back, 1.05 * r[0], 0.95 * r[0], forward=bone.torso[2], flat=(1, 0.45))
         for side in SIDES:
             shoulder = bone.at(side * 0.115, bone.torso_length - 0.02, 0.09)
             end = bone.at(side * 0.115, low, 0.15)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .geometry import Material, unit
+from .geometry import Material
 from .skeleton import LEFT, RIGHT, SIDES
 
 SLEEVED = ("shirt", "hoodie", "jacket", "coat")
@@ -17,8 +17,7 @@ def second_colour(colour):
 
 def cloth(person, piece):
     colour = person.looks[piece]
-    part = {"upper": "upper", "lower": "lower"}[piece]
-    return Material(part, colour, second_colour(colour), person.attributes[f"{piece}_pattern"])
+    return Material(piece, colour, second_colour(colour), person.attributes[f"{piece}_pattern"])
 
 
 def _darker(material_part, colour, factor=0.6):
@@ -71,24 +70,25 @@ def add_lower(solids, person, view, bone):
     """Trousers, shorts, leggings or a skirt."""
     a, s, w = person.attributes, bone.scale, bone.wide
     garment, material = a["lower_garment"], cloth(person, "lower")
-    hip = (0.165 if a["gender"] == "woman" else 0.15) * w * s
+    hip = (0.17 if a["gender"] == "woman" else 0.148) * w * s
     torso = {"forward": bone.torso[2], "flat": (1, 0.74)}
-    solids.cone(material, bone.at(0, 0.0, 0), bone.at(0, 0.12, 0), hip, 0.92 * hip, offset=0.1, **torso)
+    solids.cone(material, bone.at(0, 0.0, 0), bone.at(0, 0.1, 0), hip, 0.74 * hip, offset=0.1, **torso)
     if garment in ("long-skirt", "short-skirt"):
         long = garment == "long-skirt"
         if view.action in BENT:
             _over_thighs(solids, material, bone, 0.1 * w, 0.97 if long else 0.72, 0.82 if long else 0)
         elif long:
-            _flared(solids, material, bone, view, 0.05, 0.17 * s, 0.155 * w, 0.25 * w)
+            slim = 0.8 if a["upper_garment"] == "coat" else 1.0  # it stays inside the coat
+            _flared(solids, material, bone, view, 0.1, 0.17 * s, 0.155 * w * slim, 0.25 * w * slim)
         else:
             hem = float(bone.knees[RIGHT][1] + bone.knees[LEFT][1]) / 2 + 0.16 * s
-            _flared(solids, material, bone, view, 0.05, hem, 0.155 * w, 0.225 * w)
+            _flared(solids, material, bone, view, 0.1, hem, 0.155 * w, 0.225 * w)
         return
     for i in (RIGHT, LEFT):
         hip_joint, knee, ankle = bone.hips[i], bone.knees[i], bone.ankles[i]
         if garment == "trousers":
             end = knee + 0.96 * (ankle - knee)
-            solids.cone(material, hip_joint, knee, 0.102 * s * w, 0.082 * s, offset=0.3)
+            solids.cone(material, hip_joint, knee, 0.092 * s * w, 0.082 * s, offset=0.3)
             solids.cone(material, end, knee, 0.088 * s, 0.08 * s, cut=True, offset=0.0)
         elif garment == "leggings":
             end = knee + 0.74 * (ankle - knee)
@@ -96,7 +96,7 @@ def add_lower(solids, person, view, bone):
             solids.cone(material, end, knee, 0.046 * s, 0.062 * s, cut=True, offset=0.0)
         else:
             end = hip_joint + 0.86 * (knee - hip_joint)
-            solids.cone(material, end, hip_joint, 0.118 * s * w, 0.108 * s * w, cut=True, offset=0.0)
+            solids.cone(material, end, hip_joint, 0.118 * s * w, 0.094 * s * w, cut=True, offset=0.0)
 
 
 def add_upper(solids, person, view, bone):
@@ -106,16 +106,24 @@ def add_upper(solids, person, view, bone):
     woman, child = a["gender"] == "woman", a["age"] == "child"
     thick = {"hoodie": 0.022, "jacket": 0.024, "coat": 0.026, "shirt": 0.008, "tank-top": -0.004}.get(garment, 0.003)
     chest = (0.15 if child else 0.148 if woman else 0.178) * w
-    waist = (0.15 if child else 0.122 if woman else 0.15) * w ** (1.6 if not child else 1)
+    waist = (0.15 if child else 0.116 if woman else 0.15) * w ** (1.6 if not child else 1)
     neck = bone.torso_length
     grow = thick * 0.8
     flat = {"forward": bone.torso[2], "flat": (1, 0.7)}
     top = Material("skin", person.looks["skin"]) if garment == "tank-top" else material
     solids.cone(
-        material, bone.at(0, 0.12, 0), bone.at(0, neck - 0.15, 0), (waist + grow) * s, (chest + grow) * s, offset=0.3, **flat
+        material,
+        bone.at(0, 0.12, 0),
+        bone.at(0, neck - 0.15, 0),
+        (waist + grow) * s,
+        (chest + grow) * s,
+        offset=0.3,
+        **flat,
     )
     hem = {"shirt": -0.05, "t-shirt": -0.03, "hoodie": -0.03, "tank-top": -0.02, "jacket": -0.1}.get(garment, 0.0)
-    hip = (0.168 if woman else 0.152) * w + thick * 1.1
+    if garment in ("t-shirt", "tank-top", "shirt", "hoodie") and a["lower_garment"] in ("long-skirt", "short-skirt"):
+        hem = 0.11  # tucked in
+    hip = (0.188 if woman else 0.172) * w**0.8 + thick
     solids.cone(
         material, bone.at(0, hem, 0), bone.at(0, 0.14, 0), hip * s, (waist + grow) * s, cut=True, offset=0.14, **flat
     )
@@ -125,10 +133,16 @@ def add_upper(solids, person, view, bone):
     if woman and not child:
         for side in SIDES:
             solids.ellipsoid(
-                material, bone.at(side * 0.062, neck - 0.18, 0.075 * w), (0.068 * s, 0.07 * s, 0.062 * s), bone.torso, offset=0.32
+                material,
+                bone.at(side * 0.062, neck - 0.18, 0.075 * w),
+                (0.068 * s, 0.07 * s, 0.062 * s),
+                bone.torso,
+                offset=0.32,
             )
     elif w > 1.08 and not child:
-        solids.ellipsoid(material, bone.at(0, 0.14, 0.05), ((waist + grow) * s, 0.15 * s, 0.135 * s * w), bone.torso, offset=0.14)
+        solids.ellipsoid(
+            material, bone.at(0, 0.14, 0.05), ((waist + grow) * s, 0.15 * s, 0.135 * s * w), bone.torso, offset=0.14
+        )
     _add_sleeves(solids, material, garment, bone, thick, a)
     _add_details(solids, person, view, bone, garment, chest, waist, thick)
 
@@ -177,11 +191,19 @@ def _add_details(solids, person, view, bone, garment, chest, waist, thick):
     elif garment == "hoodie":
         solids.ellipsoid(plain, bone.at(0, neck + 0.01, -0.085), (0.145 * s, 0.1 * s, 0.085 * s), bone.torso)
         for side in SIDES:
-            solids.cone(plain, bone.at(side * 0.1, neck + 0.035, -0.02), bone.at(side * 0.03, neck - 0.03, 0.1), 0.042 * s)
+            solids.cone(
+                plain, bone.at(side * 0.1, neck + 0.035, -0.02), bone.at(side * 0.03, neck - 0.03, 0.1), 0.042 * s
+            )
             cord = Material("upper", (0.97, 0.97, 0.97) if looks["upper"].mean() < 0.6 else (0.1, 0.1, 0.12))
             at = bone.at(side * 0.045, neck - 0.06, front + 0.012), bone.at(side * 0.045, neck - 0.24, front + 0.014)
             solids.cone(cord, *at, 0.011 * s)
-        solids.box(trim, bone.at(0, 0.1, 0.7 * (waist + 0.02) * w**0.3 + 0.005), (0.1 * s, 0.065 * s, 0.035 * s), 0.02, bone.torso)
+        solids.box(
+            trim,
+            bone.at(0, 0.1, 0.7 * (waist + 0.02) * w**0.3 + 0.005),
+            (0.1 * s, 0.065 * s, 0.035 * s),
+            0.02,
+            bone.torso,
+        )
     elif garment == "jacket":
         inner = Material("inner", looks["inner"])
         solids.cone(
@@ -201,24 +223,15 @@ def _add_details(solids, person, view, bone, garment, chest, waist, thick):
             _over_thighs(solids, material, bone, 0.108 * w, 0.95)
         else:
             hem = float(bone.knees[RIGHT][1] + bone.knees[LEFT][1]) / 2 - 0.03 * s
-            _flared(solids, material, bone, view, 0.1, hem, waist + 0.03, 0.225 * w)
+            _flared(solids, material, bone, view, 0.1, hem, waist + 0.045, 0.25 * w)
         for y in (0.05, 0.16, 0.27):
             for side in SIDES:
                 solids.ellipsoid(
                     trim, bone.at(side * 0.05, y, 0.7 * (waist + 0.035) + 0.02 * w), (0.02 * s, 0.02 * s, 0.016 * s)
                 )
-        belt = Material("upper", np.asarray(trim.colour) * 0.9)
-        solids.cone(
-            belt, bone.at(0, 0.09, 0), bone.at(0, 0.12, 0), (waist + thick + 0.012) * s, forward=bone.torso[2], flat=(1, 0.72)
-        )
     elif garment == "dress":
         if view.action in BENT:
             _over_thighs(solids, material, bone, 0.105 * w, 0.8)
         else:
             hem = float(bone.knees[RIGHT][1] + bone.knees[LEFT][1]) / 2 + 0.07 * s
             _flared(solids, material, bone, view, 0.13, hem, waist * 0.98, 0.3 * w)
-
-
-def shoulder_direction(bone):
-    """Unit vector from the right shoulder to the left."""
-    return unit(bone.shoulders[LEFT] - bone.shoulders[RIGHT])

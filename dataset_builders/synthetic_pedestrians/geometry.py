@@ -2,8 +2,8 @@
 
 Two formulas cover every solid. In a primitive's own frame, scaled per axis, with q = R (p - c) / s:
 
-* round: e = (max(hypot(q_x, q_z) - major, floor), q_y - clamp(q_y, +-half_y)); capsules, round cones and ellipsoids have
-  major = 0, rounded discs and cylinders major > 0 with floor = 0, tori floor = -inf.
+* round: e = (max(hypot(q_x, q_z) - major, floor), q_y - clamp(q_y, +-half_y)); capsules, round cones and ellipsoids
+  have major = 0, rounded discs major > 0 with floor = 0, tori a floor far below 0.
 * box: e = q - clamp(q, +-half).
 
 The distance is |e| - (radius + taper * clamp(q_y)), cut to q_y >= clip where a flat lower end is wanted.
@@ -14,9 +14,24 @@ import math
 import numpy as np
 
 # What a pixel can show; the order is the part number in the tracer's mask.
-PARTS = (
-    ["skin", "upper", "lower", "shoes", "hair_length", "bag", "glasses", "smoke", "hat", "cellphone", "umbrella", "gloves", "vehicle", "prop", "inner", "face"]
-)
+PARTS = [
+    "skin",
+    "upper",
+    "lower",
+    "shoes",
+    "hair_length",
+    "bag",
+    "glasses",
+    "smoke",
+    "hat",
+    "cellphone",
+    "umbrella",
+    "gloves",
+    "vehicle",
+    "prop",
+    "inner",
+    "face",
+]
 PART_NUMBER = {name: number for number, name in enumerate(PARTS)}
 PATTERN_NUMBER = {"plain": 0, "striped": 1, "plaid": 2, "dotted": 3}
 NO_CLIP = -1e3
@@ -30,9 +45,7 @@ def unit(vector):
 
 def cross(a, b):
     """np.cross for two 3-vectors, without its overhead."""
-    return np.array(
-        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]], dtype=np.float32
-    )
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]], dtype=np.float32)
 
 
 def axes_along(direction, forward=(0.0, 0.0, 1.0)):
@@ -88,7 +101,7 @@ class Solids:
     def cone(self, material, a, b, radius_a, radius_b=None, forward=(0, 0, 1), flat=(1, 1), cut=False, offset=None):
         """Round cone from ``a`` to ``b``; ``flat`` = cross-section scales (across, along forward).
 
-        ``cut`` gives the end ``a`` a flat cut. ``offset`` is the height (m) at which the pattern starts, 0 at the middle.
+        ``cut`` gives the end ``a`` a flat cut. ``offset`` (m) shifts the pattern along; None starts it at ``a``.
         """
         a, b = np.asarray(a, dtype=np.float32), np.asarray(b, dtype=np.float32)
         radius_b = radius_a if radius_b is None else radius_b

@@ -9,7 +9,26 @@ import yaml
 
 from .geometry import unit
 
-FIELDS = ["age", "gender", "upper_colour", "upper_pattern", "upper_garment", "lower_colour", "lower_pattern", "lower_garment", "action", "hair_length", "bag", "glasses", "smoke", "hat", "cellphone", "umbrella", "gloves", "vehicle"]
+FIELDS = [
+    "age",
+    "gender",
+    "upper_colour",
+    "upper_pattern",
+    "upper_garment",
+    "lower_colour",
+    "lower_pattern",
+    "lower_garment",
+    "action",
+    "hair_length",
+    "bag",
+    "glasses",
+    "smoke",
+    "hat",
+    "cellphone",
+    "umbrella",
+    "gloves",
+    "vehicle",
+]
 OPTIONAL = ["bag", "glasses", "smoke", "hat", "cellphone", "umbrella", "gloves", "vehicle"]
 CAMERAS = tuple(f"cam_{letter}" for letter in "abcdefgh")
 
@@ -35,7 +54,7 @@ class Person:
 
 @dataclass(frozen=True)
 class View:
-    """One picture of an identity: camera name, yaw and pitch (radians; yaw 0 faces the camera), action, pose numbers."""
+    """One picture of an identity: camera, yaw and pitch (radians; yaw 0 faces the camera), action, pose numbers."""
 
     camera: str
     yaw: float
@@ -100,7 +119,7 @@ def sample_person(seed, person):
     age, gender = choose(rng, world["age"]), choose(rng, world["gender"])
     hair_table = world["hair_length"]
     attributes = {"age": age, "gender": gender, **_clothes(rng, world, gender, age)}
-    attributes["hair_length"] = choose(rng, hair_table.get(age) or hair_table.get(f"{age} {gender}") or hair_table[gender])
+    attributes["hair_length"] = choose(rng, hair_table.get(f"{age} {gender}") or hair_table[gender])
     attributes |= _accessories(rng, world, age)
     usual = "riding" if attributes["vehicle"] else choose(rng, world["action"])
     height = {

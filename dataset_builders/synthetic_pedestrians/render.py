@@ -13,7 +13,7 @@ from .skeleton import pose
 from .tracer import trace
 
 OVERSAMPLING = 2
-BOXED_PARTS = tuple("hair_length bag glasses smoke hat cellphone umbrella gloves vehicle".split())
+BOXED_PARTS = ("hair_length", "bag", "glasses", "smoke", "hat", "cellphone", "umbrella", "gloves", "vehicle")
 SMALLEST_SEEN = 5  # traced pixels; fewer are not called visible
 
 
@@ -47,7 +47,8 @@ def _frame(solids, rotation, rng, height, width):
     low, high = centre[:, :2] - extent, centre[:, :2] + extent
     outer = np.isin(solids.part, [PART_NUMBER[name] for name in ("vehicle", "umbrella", "bag", "prop", "smoke")])
     inner_low, inner_high = low[~outer].min(0), high[~outer].max(0)
-    share = np.array([0.7, 0.95], np.float32)
+    riding = PART_NUMBER["vehicle"] in solids.part
+    share = np.array([0.6 if riding else 0.93, 0.97], np.float32)
     low = inner_low + share * (np.minimum(low.min(0), inner_low) - inner_low)
     high = inner_high + share * (np.maximum(high.max(0), inner_high) - inner_high)
     size = high - low
@@ -56,7 +57,7 @@ def _frame(solids, rotation, rng, height, width):
     middle, size = (low + high) / 2, high - low
     # Crops of every shape are squeezed into one, but only so far.
     squeeze = (size[0] / size[1]) / (width / height)
-    most, least = 1.38, 0.95
+    most, least = 1.7 if riding else 1.4, 0.95
     if squeeze > most:
         size[1] *= squeeze / most
         middle[1] += (rng.random() - 0.6) * 0.3 * (size[1] - (high[1] - low[1]))
@@ -91,13 +92,15 @@ def _pattern(solids, n, local):
     bands = ((y / 0.135) % 1 < 0.42).astype(np.float32), ((around / 0.135 + 0.21) % 1 < 0.42).astype(np.float32)
     plaid = 0.42 * (bands[0] + bands[1])
     row = np.floor(y / 0.095)
-    dotted = (((y / 0.095) % 1 - 0.5) * 0.095) ** 2 + (((around / 0.11 + 0.5 * (row % 2)) % 1 - 0.5) * 0.11) ** 2 < 0.031**2
+    dotted = (((y / 0.095) % 1 - 0.5) * 0.095) ** 2 + (
+        ((around / 0.11 + 0.5 * (row % 2)) % 1 - 0.5) * 0.11
+    ) ** 2 < 0.031**2
     share[some] = np.where(kind == 1, striped, np.where(kind == 2, plaid, dotted))
     return share
 
 
 def _shade(solids, surface, light, light_colour, ambient):
-    """(M, 3) colours of the shown points: Lambert, ambient with a little sky, and a soft highlight for glossy things."""
+    """(M, 3) colours of the shown points: Lambert, ambient with a little sky, and a highlight on glossy things."""
     n, normal = surface.solid.ravel()[surface.pixel], surface.normal
     share = _pattern(solids, n, surface.local)[:, None]
     colour = solids.colour[n] * (1 - share) + solids.second[n] * share
@@ -110,8 +113,8 @@ def _shade(solids, surface, light, light_colour, ambient):
     return np.clip(colour * lit[:, None] * light_colour + shine[:, None], 0, 1).astype(np.float32)
 
 
-def _puff(image, rng, at, radius):
-    """Blend a rising grey cloud of smoke into ``image``; returns the (H, W) share of smoke."""
+def _puff(image, rng, at, radius, free):
+    """Blend rising grey smoke into ``image`` where ``free`` (H, W) lets it; returns the (H, W) share of smoke."""
     height, width = image.shape[:2]
     y = np.arange(height, dtype=np.float32)[:, None]
     x = np.arange(width, dtype=np.float32)[None, :]
@@ -120,9 +123,9 @@ def _puff(image, rng, at, radius):
     for step in range(5):
         size = radius * (0.55 + 0.22 * step)
         cx, cy = at[0] + radius * drift * step + rng.normal(0, 0.25) * radius, at[1] - radius * (0.6 + 0.95 * step)
-        clear *= 1 - 0.66 * np.exp(-(((x - cx) / size) ** 2) - ((y - cy) / size) ** 2)
-    smoke = 1 - clear
-    image += smoke[..., None] * (np.float32([0.8, 0.81, 0.84]) - image)
+        clear *= 1 - 0.75 * np.exp(-(((x - cx) / size) ** 2) - ((y - cy) / size) ** 2)
+    smoke = (1 - clear) * free
+    image += smoke[..., None] * (np.float32([0.74, 0.75, 0.79]) - image)
     return smoke
 
 
@@ -175,7 +178,7 @@ def draw(person, view, style, rng, height, width):
     xs = (left + (np.arange(width * k) + 0.5) * (right - left) / (width * k)).astype(np.float32)
     ys = (top - (np.arange(height * k) + 0.5) * (top - bottom) / (height * k)).astype(np.float32)
     surface = trace(solids, rotation, xs, ys)
-    light_colour = np.array([1, 1, 1], np.float32) + rng.normal(0, 0.03, 3).astype(np.float32)
+    light_colour = np.array([1, 1, 1], np.float32) + rng.normal(0, 0.02, 3).astype(np.float32)
     ambient = rng.uniform(0.5, 0.68)
     painted = np.zeros((height * k * width * k, 4), np.float32)
     painted[surface.pixel, :3] = _shade(solids, surface, light_direction(rng), light_colour, ambient)
@@ -200,8 +203,9 @@ def draw(person, view, style, rng, height, width):
     parts[surface.pixel] = solids.part[surface.solid.ravel()[surface.pixel]]
     parts = parts.reshape(height * k, width * k)
     if person.attributes["smoke"]:
-        x, y, _ = to_pixel(accessories.mouth(bone) + 0.12 * bone.head_axes[2])
-        smoke = _puff(image, rng, (x, y), 0.075 * max(bone.scale, 0.8) * metre[1])
+        x, y, depth = to_pixel(accessories.mouth(bone) + 0.12 * bone.head_axes[2])
+        free = 1 - painted[..., 3] if depth < to_pixel(bone.head)[2] else 1.0
+        smoke = _puff(image, rng, (x, y), 0.075 * max(bone.scale, 0.8) * metre[1], free)
         parts[(smoke > 0.35).repeat(k, 0).repeat(k, 1)] = PART_NUMBER["smoke"]
     if rng.random() < 0.13:
         hidden = scenery.occlude(image, rng)

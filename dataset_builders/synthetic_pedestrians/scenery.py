@@ -10,9 +10,9 @@ class CameraStyle:
         rng = np.random.default_rng([seed, number, 0, 9])
         self.outdoors = bool(number % 2)
         base = rng.uniform(0.3, 0.75)
-        self.wall = np.clip(base + rng.normal(0, 0.07, 3), 0.12, 0.9).astype(np.float32)
+        self.wall = np.clip(base + rng.normal(0, 0.045, 3), 0.12, 0.9).astype(np.float32)
         self.floor = np.clip(rng.uniform(0.3, 0.7) + rng.normal(0, 0.045, 3), 0.15, 0.85).astype(np.float32)
-        warmth, tint = rng.normal(0, 0.035), rng.normal(0, 0.012)
+        warmth, tint = rng.normal(0, 0.028), rng.normal(0, 0.01)
         self.balance = np.array([1 + warmth, 1 + tint, 1 - warmth], np.float32)
         self.exposure = float(rng.uniform(0.92, 1.1))
         self.blur = float(rng.uniform(0.25, 0.65))
@@ -57,7 +57,7 @@ def _add_figure(image, rng, centre, top, bottom, breadth):
 
 
 def background(rng, style, height, width, horizon):
-    """(H, W, 3) float32 wall, floor and clutter as ``style``'s camera sees them; ``horizon`` is a share of the height."""
+    """(H, W, 3) float32 wall, floor and clutter before ``style``'s camera; ``horizon`` is a share of the height."""
     y = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None, None]
     x = ((np.arange(width, dtype=np.float32) + 0.5) / width)[None, :, None]
     wall = np.clip(style.wall + rng.normal(0, 0.05) + rng.normal(0, 0.02, 3), 0.08, 0.95).astype(np.float32)
@@ -84,7 +84,14 @@ def background(rng, style, height, width, horizon):
     for _ in range(int(rng.integers(0, 4))):
         kind, at = rng.integers(4), rng.random()
         if kind == 0:
-            _add_figure(image, rng, at, horizon - rng.uniform(0.1, 0.28), horizon + rng.uniform(0.05, 0.2), rng.uniform(0.12, 0.3))
+            _add_figure(
+                image,
+                rng,
+                at,
+                horizon - rng.uniform(0.1, 0.28),
+                horizon + rng.uniform(0.05, 0.2),
+                rng.uniform(0.12, 0.3),
+            )
         elif kind == 1:  # a parked car, a bench, a box
             bottom, breadth, colour = horizon + rng.uniform(0.02, 0.12), rng.uniform(0.3, 0.9), _muted(rng)
             _paint(image, (bottom - rng.uniform(0.08, 0.2), bottom), (at - breadth / 2, at + breadth / 2), colour)

@@ -1,11 +1,11 @@
-"""From measures and an action to joints: forward kinematics for free limbs, two-bone reach for hands and feet with a goal."""
+"""From measures and an action to joints: free limbs swing by angles, hands and feet with a goal reach for it."""
 
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from .geometry import cross, unit
+from .geometry import unit
 
 RIGHT, LEFT = 0, 1
 SIDES = (-1, 1)  # x sign of right and left; the person faces +z
@@ -15,8 +15,9 @@ SIDES = (-1, 1)  # x sign of right and left; the person faces +z
 class Skeleton:
     """Joints (3,) in metres, person's frame, ground at y = 0; pairs are [right, left].
 
-    ``torso`` and ``head_axes`` are (3, 3) rows x, y, z. ``scale`` is the height relative to 1.75 m, ``wide`` the breadth
-    relative to a lean adult, ``head_radii`` (3,). ``seat`` is None or the height of what a sitting person sits on.
+    ``torso`` and ``head_axes`` are (3, 3) rows x, y, z; ``scale`` is the height relative to 1.75 m, ``wide`` the
+    breadth relative to a lean adult, ``head_radii`` (3,). ``seat`` is None or the height of what one sits on.
+    ``goals`` {side index: point} is where a busy hand must be.
     """
 
     scale: float
@@ -160,7 +161,7 @@ def pose(person, view):
         if not ride:
             forward = unit(forward - 0.8 * (forward @ shin_axis) * shin_axis)
         bone.toes.append(bone.ankles[i] + scale * (0.13 * unit(forward) - np.array([0, 0.045, 0], np.float32)))
-    broad = {True: 0.165, False: 0.205}[woman] * (0.8 if child else 1) * looks["stoutness"] ** 0.5
+    broad = (0.16 if woman else 0.212) * (0.8 if child else 1) * looks["stoutness"] ** 0.5
     neck = bone.torso_length
     bone.shoulders = [bone.at(side * broad, neck - 0.05, 0) for side in SIDES]
     nod = lean + (0.5 if a["cellphone"] == "looking" else 0) - (0.3 * lean if ride else 0)
@@ -168,11 +169,15 @@ def pose(person, view):
     turn = 0.25 * view.loose[7]
     cos, sin = math.cos(turn), math.sin(turn)
     bone.head_axes = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], np.float32) @ tilted(nod)
-    bone.head = bone.at(0, neck + 0.06, 0.03 if old else 0.0) + 0.86 * radii[1] * unit(bone.head_axes[1] + bone.torso[1])
+    bone.head = bone.at(0, neck + 0.06, 0.03 if old else 0.0) + 0.86 * radii[1] * unit(
+        bone.head_axes[1] + bone.torso[1]
+    )
     bone.goals = _goals(a, view, bone, looks["bag_side"], ride)
     for i, side in enumerate(SIDES):
         if i in bone.goals:
-            elbow, hand = reach(bone.shoulders[i], bone.goals[i], upper_arm, forearm, (side * 0.7, -0.8, -0.4))
+            raised = bone.goals[i][1] > bone.shoulders[i][1]
+            pole = (side * 0.7, -0.8, 0.4 if raised else -0.4)
+            elbow, hand = reach(bone.shoulders[i], bone.goals[i], upper_arm, forearm, pole)
         else:
             flex, bend, spread = (math.radians(value) for value in arms[i])
             flex += 0.6 * lean if view.action in ("squatting",) else 0
@@ -209,8 +214,3 @@ def _goals(a, view, bone, bag_side, ride):
         else:
             goals[bag] = bone.at(side * 0.34, 0.2, 0.2)
     return goals
-
-
-def perpendicular(axis, forward):
-    """Unit vector at right angles to both, for things held sideways."""
-    return unit(cross(axis, forward))

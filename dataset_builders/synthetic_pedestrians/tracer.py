@@ -1,8 +1,8 @@
 """Sphere tracing of a union of signed distance primitives, under parallel rays.
 
-The nearest surface of a union along a ray is the nearest of its members' surfaces. So each primitive is marched only over
-the pixels of its own projected box, all (primitive, pixel) pairs together as flat arrays, and a depth buffer keeps the
-nearest hit of each pixel. This costs a small share of marching every ray against every primitive.
+The nearest surface of a union along a ray is the nearest of its members' surfaces. So each primitive is marched only
+over the pixels of its own projected box, all (primitive, pixel) pairs together as flat arrays, and the nearest hit of
+each pixel is kept. This costs a small share of marching every ray against every primitive.
 """
 
 from dataclasses import dataclass
@@ -26,46 +26,62 @@ class Surface:
     normal: np.ndarray
 
 
-def _offsets(solids, n, x, y, z):
-    """Vector from the core of primitive ``n`` to a local point, and the clamped height."""
-    h = np.clip(y, -solids.half[n, 1], solids.half[n, 1])
+def _offsets(half, major, floor, is_box, x, y, z):
+    """Vector from the core of each pair's primitive to a local point, and the clamped height; all (P,) arrays."""
+    h = np.minimum(np.maximum(y, -half[1]), half[1])
     ey = y - h
-    if len(n) and solids.is_box[n[0]]:
-        hx, hz = solids.half[n, 0], solids.half[n, 2]
-        return x - np.clip(x, -hx, hx), ey, z - np.clip(z, -hz, hz), h
-    rho = np.sqrt(x * x + z * z) + 1e-9
-    reach = np.maximum(rho - solids.major[n], solids.floor[n]) / rho
+    if is_box:
+        hx, hz = half[0], half[2]
+        return x - np.minimum(np.maximum(x, -hx), hx), ey, z - np.minimum(np.maximum(z, -hz), hz), h
+    rho = np.sqrt(x * x + z * z) + np.float32(1e-9)
+    reach = np.maximum(rho - major, floor) / rho
     return x * reach, ey, z * reach, h
 
 
-def _march(solids, n, pixel, qx, qy, qz, dx, dy, dz, far):
-    """March pairs of one formula; returns the indices of the pairs that hit and their travelled distances t."""
-    steepness = solids.scale.min(1) / np.sqrt(1 + solids.taper**2)
-    can_leave = solids.floor[n] >= 0  # convex: once the distance grows, it never falls again
+def _march(solids, is_box, n, origin, way, far):
+    """March pairs of one formula.
+
+    A ray stays straight in a primitive's scaled frame, where the distance is not distorted; so a step is the distance
+    there over the ray's speed there.
+
+    Args:
+        n: (P,) primitive of each pair; ``origin`` 3 x (P,), where its ray starts, in the primitive's scaled frame.
+        way: 3 x (N,) ray direction in each primitive's scaled frame, per metre travelled.
+        far: (N,) distance (m) at which a ray has left the primitive.
+
+    Returns:
+        indices of the pairs that hit and how far (m) their rays came, both (K,)
+    """
+    speed = np.sqrt(way[0] ** 2 + way[1] ** 2 + way[2] ** 2)
+    pace = 1 / (speed * np.sqrt(1 + solids.taper**2))
+    tables = [np.ascontiguousarray(table) for table in solids.half.T]
+    tables += [*way, solids.radius, solids.taper, solids.clip, pace, far, solids.major, solids.floor]
     alive = np.arange(len(n))
     t = np.zeros(len(n), np.float32)
     before = np.full(len(n), np.inf, np.float32)
-    hits = []
-    columns = [n, qx, qy, qz, dx, dy, dz, far, steepness[n], can_leave]
+    columns = [n, *origin, t, before]
+    hit_pairs, hit_t = [], []
     for step in range(MAX_STEPS):
-        n_, x0, y0, z0, vx, vy, vz, limit, factor, leaving = columns
-        ta = t[alive]
-        y = y0 + ta * vy
-        ex, ey, ez, h = _offsets(solids, n_, x0 + ta * vx, y, z0 + ta * vz)
-        d = np.sqrt(ex * ex + ey * ey + ez * ez) - (solids.radius[n_] + solids.taper[n_] * h)
-        d = np.maximum(d, solids.clip[n_] - y) * factor
+        n, x0, y0, z0, t, before = columns
+        hx, hy, hz, vx, vy, vz, radius, taper, clip, factor, limit, major, floor = (table.take(n) for table in tables)
+        y = y0 + t * vy
+        ex, ey, ez, h = _offsets((hx, hy, hz), major, floor, is_box, x0 + t * vx, y, z0 + t * vz)
+        d = np.sqrt(ex * ex + ey * ey + ez * ez) - (radius + taper * h)
+        d = np.maximum(d, clip - y) * factor
         hit = d < (HIT if step < MAX_STEPS - 1 else 4 * HIT)
-        if hit.any():
-            hits.append(alive[hit])
-        keep = ~hit & (ta + d < limit) & ~(leaving & (d > before[alive]))
-        before[alive] = d
-        t[alive] = ta + np.where(hit, 0, d)
-        alive = alive[keep]
-        if not len(alive):
+        some = np.flatnonzero(hit)
+        if len(some):
+            hit_pairs.append(alive.take(some))
+            hit_t.append(t.take(some))
+        # Convex ones (floor 0) are left behind as soon as the distance grows.
+        keep = np.flatnonzero(~hit & (t + d < limit) & ((d <= before) | (floor < 0)))
+        if not len(keep):
             break
-        columns = [column[keep] for column in columns]
-    hits = np.concatenate(hits) if hits else np.zeros(0, np.int64)
-    return hits, t[hits]
+        alive = alive.take(keep)
+        columns = [column.take(keep) for column in (n, x0, y0, z0, t + d, d)]
+    if not hit_pairs:
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    return np.concatenate(hit_pairs), np.concatenate(hit_t)
 
 
 def trace(solids, rotation, xs, ys):
@@ -86,32 +102,37 @@ def trace(solids, rotation, xs, ys):
     right = np.clip(np.floor((centre[:, 0] + extent[:, 0] - xs[0]) / step_x) + 1, 0, width).astype(int)
     top = np.clip(np.ceil((ys[0] - centre[:, 1] - extent[:, 1]) / step_y), 0, height).astype(int)
     bottom = np.clip(np.floor((ys[0] - centre[:, 1] + extent[:, 1]) / step_y) + 1, 0, height).astype(int)
+    start = (centre + [0, 0, 1] * extent).astype(np.float32)
+    inverse = axes / solids.scale[:, :, None]
+    begin = np.einsum("nij,nj->ni", inverse, start - centre)
+    grid = np.arange(height * width).reshape(height, width)
     found = []
     for boxes in (False, True):
-        numbers, pixels = [], []
+        numbers, pixels, q = [], [], ([], [], [])
         for n in np.flatnonzero((solids.is_box == boxes) & (right > left) & (bottom > top)):
-            block = np.arange(top[n], bottom[n])[:, None] * width + np.arange(left[n], right[n])
-            pixels.append(block.ravel())
+            rows, columns = slice(top[n], bottom[n]), slice(left[n], right[n])
+            block = grid[rows, columns].ravel()
+            pixels.append(block)
             numbers.append(np.full(block.size, n))
+            px, py = xs[columns] - start[n, 0], ys[rows, None] - start[n, 1]
+            for i in range(3):
+                q[i].append(((inverse[n, i, 0] * px + begin[n, i]) + inverse[n, i, 1] * py).ravel())
         if not numbers:
             continue
         n, pixel = np.concatenate(numbers), np.concatenate(pixels)
-        start = (centre + [0, 0, 1] * extent).astype(np.float32)
-        px, py = xs[pixel % width] - start[n, 0], ys[pixel // width] - start[n, 1]
-        inverse = axes / solids.scale[:, :, None]
-        begin = np.einsum("nij,nj->ni", inverse, start - centre)
-        q = [begin[n, i] + inverse[n, i, 0] * px + inverse[n, i, 1] * py for i in range(3)]
-        v = [-inverse[n, i, 2] for i in range(3)]
-        hits, t = _march(solids, n, pixel, *q, *v, 2 * extent[n, 2])
-        local = np.stack([q[i][hits] + t * v[i][hits] for i in range(3)], 1)
-        found.append((n[hits], pixel[hits], start[n[hits], 2] - t, local))
+        q = [np.concatenate(column) for column in q]
+        way = [np.ascontiguousarray(-inverse[:, i, 2]) for i in range(3)]
+        hits, t = _march(solids, boxes, n, q, way, 2 * extent[:, 2])
+        hit_n = n[hits]
+        local = np.stack([q[i][hits] + t * way[i][hit_n] for i in range(3)], 1)
+        found.append((hit_n, pixel[hits], start[hit_n, 2] - t, local))
     solid = np.full(width * height, -1, np.int32)
     if not found:
         empty = np.zeros((0, 3), np.float32)
         return Surface(solid.reshape(height, width), np.zeros(0, int), np.zeros(0, np.float32), empty, empty)
     n, pixel, depth, local = (np.concatenate(column) for column in zip(*found, strict=True))
-    order = np.lexsort((depth, pixel))
-    order = order[np.append(pixel[order][1:] != pixel[order][:-1], True)]  # the nearest hit of each pixel
+    order = np.argsort(pixel * 1e3 + depth.astype(np.float64))  # depths are far below 1000 m
+    order = order[np.append(np.diff(pixel[order]) > 0, True)]  # the nearest hit of each pixel
     n, pixel, depth, local = n[order], pixel[order], depth[order], local[order]
     solid[pixel] = n
     return Surface(solid.reshape(height, width), pixel, depth, local, _normals(solids, axes, n, local))
@@ -123,7 +144,7 @@ def _normals(solids, axes, n, local):
         some = solids.is_box[n] == boxes
         m = n[some]
         x, y, z = local[some].T
-        ex, ey, ez, _ = _offsets(solids, m, x, y, z)
+        ex, ey, ez, _ = _offsets(solids.half[m].T, solids.major[m], solids.floor[m], boxes, x, y, z)
         gradient = np.stack([ex, ey, ez], 1)
         length = np.sqrt((gradient**2).sum(1, keepdims=True)) + 1e-9
         gradient[:, 1:2] -= solids.taper[m, None] * length

@@ -1,0 +1,193 @@
+"""What a LUPerson-T build says about itself: ``statistics.json`` and the dataset card."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from .agreement import agreement_table
+from .parquet_dataset import write_card
+
+INTRODUCTION = """\
+Person images with pseudo-texts that nobody wrote by hand: a frozen CLIP chooses phrases for each attribute, and
+templates make sentences of them (Shao et al., "Unified Pre-training with Pseudo Texts for Text-To-Image Person
+Re-identification", ICCV 2023)."""
+
+USAGE = """\
+```python
+from datasets import load_dataset
+
+dataset = load_dataset("PATH_OR_NAME", split="train")  # or streaming=True
+print(dataset[0]["captions"])
+```
+
+## Columns
+
+| column | content |
+|---|---|
+| `image` | the picture |
+| `image_id` | path of the source file in the image folder, without its suffix |
+| `captions` | pseudo-texts |
+| `caption_scores` | cosine of the image's and each caption's embedding in the scorer |
+| `caption_backends` | who wrote each caption; `templates` is this builder |
+| `attributes` | attribute -> chosen phrase, or null |
+| `attribute_probabilities` | attribute -> softmax over its phrases, in the order below; clothes as marginals |
+| `duplicate_of` | image_id of a near-duplicate, or null; not searched for in this build |"""
+
+USE = """\
+## Intended use
+
+Pre-training and studying models that find a described person among images that their owner may lawfully search. The
+captions are guesses of a model in the words of a small vocabulary. They are no ground truth about anybody, and must not
+be used to decide about people, to identify somebody, or to infer what the words do not say.
+
+## Bias
+
+The attributes age and gender record how a person looks to the scorer, in four and two words; they carry the scorer's
+prejudices and the vocabulary's narrowness. Required attributes are always named, also where the picture does not show
+them. `--without gender`, `--without age` or any other attribute builds the dataset without scoring or writing it.
+
+## Privacy
+
+Images are stored as they were given; EXIF data, which may tell the place, is removed. Build only from images that you
+may use, keep to the licence above, and remove a person's images on request: `image_id` is the path of the source file.
+"""
+
+
+class Statistics:
+    """Counts over the rows of a build; its size does not grow with theirs."""
+
+    def __init__(self, vocabulary):
+        self.vocabulary = vocabulary
+        self.images = self.captions = self.rejected = self.bytes = self.words = 0
+        self.score_sum = 0.0
+        self.phrases = {name: Counter() for name in vocabulary.attributes}
+        self.caption_words = Counter()
+        self._values = {
+            name: {choice.phrase: choice.value for choice in attribute.choices}
+            for name, attribute in vocabulary.attributes.items()
+        }
+
+    def add(self, row):
+        self.images += 1
+        self.captions += len(row["captions"])
+        self.score_sum += float(sum(row["caption_scores"]))
+        for caption in row["captions"]:
+            self.caption_words[len(caption.split())] += 1
+        for name, phrase in row["attributes"].items():
+            if phrase is not None:
+                self.phrases[name][phrase] += 1
+
+    def values(self):
+        """field -> {value: images}, most frequent first."""
+        counts = {}
+        for name, phrases in self.phrases.items():
+            for field in self.vocabulary.attributes[name].fields:
+                counts[field] = Counter()
+                for phrase, images in phrases.items():
+                    counts[field][self._values[name][phrase][field]] += images
+        return {
+            field: dict(sorted(values.items(), key=lambda item: (-item[1], item[0])))
+            for field, values in counts.items()
+        }
+
+    def optional(self):
+        """optional attribute -> number of images that have it."""
+        return {
+            name: self.phrases[name].total()
+            for name, attribute in self.vocabulary.attributes.items()
+            if not attribute.required
+        }
+
+    def as_dict(self):
+        words = sum(length * captions for length, captions in self.caption_words.items())
+        return {
+            "images": self.images,
+            "captions": self.captions,
+            "rejected": self.rejected,
+            "mean_caption_score": round(self.score_sum / self.captions, 6),
+            "mean_caption_words": round(words / self.captions, 3),
+            "captions_of_words": {str(length): self.caption_words[length] for length in sorted(self.caption_words)},
+            "optional_attributes": self.optional(),
+            "values": self.values(),
+        }
+
+    def write(self, path):
+        Path(path).write_text(json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, statistics, revision, table):
+    """Write the dataset card.
+
+    Args:
+        revision: commit of the scorer on the Hub, or None for a folder.
+        table: result of :func:`dataset_builders.agreement.agreement`, or None.
+    """
+    facts = statistics.as_dict()
+    without = sorted(set(arguments.without))
+    command = [
+        "python -m dataset_builders.luperson_t --images IMAGES --output OUTPUT",
+        f"--scorer {arguments.scorer} --seed {arguments.seed} --captions-per-image {arguments.captions_per_image}",
+        *(f"--without {name}" for name in without),
+        *([f"--dtype {arguments.dtype}"] if arguments.dtype != "float32" else []),
+    ]
+    built = {
+        "command": f"`{' '.join(command)}`",
+        "recipe": "`paper`: a required attribute takes its most similar phrase; an optional one is named when its best "
+        "positive phrase has a softmax probability above 0.9",
+        "scorer": f"`{arguments.scorer}`"
+        + (f" at revision `{revision}`" if revision else "")
+        + f", computed in {arguments.dtype}; images squashed to its input size, not cropped",
+        "vocabulary": f"`{vocabulary.name}`, sha256 `{vocabulary.sha256[:12]}`; attributes left out: "
+        f"{', '.join(without) or 'none'}",
+        "templates": f"{len(captioner.template_set.templates)}, sha256 `{captioner.template_set.sha256[:12]}`",
+        "seed": arguments.seed,
+        "images used": statistics.images,
+        "images refused": f"{statistics.rejected} (`rejected.jsonl` says why)",
+        "mean caption score": f"{facts['mean_caption_score']:.3f}",
+        "licence of the images": f"`{arguments.license}`",
+    }
+    summary = f"{statistics.images} images, {statistics.captions} captions of {facts['mean_caption_words']:.1f} words."
+    found = sorted(facts["optional_attributes"].items(), key=lambda item: (-item[1], item[0]))
+    sections = [
+        f"# LUPerson-T\n\n{INTRODUCTION}\n{summary}",
+        USAGE,
+        f"## How it was built\n\n{_table(('', ''), built.items())}",
+        f"## Optional attributes found\n\n{_table(('attribute', 'images'), found)}\n\n"
+        "All counts are in `statistics.json`.",
+        f"## Vocabulary, in the order of the probabilities\n\n{_vocabulary_listing(vocabulary)}",
+        USE,
+    ]
+    if table:
+        sections.insert(
+            3,
+            "## Agreement with known attributes\n\n"
+            f"Counted on the stored attributes of {table['images']} images, never on the captions' wording.\n\n"
+            + agreement_table(table),
+        )
+    about = {
+        "pretty_name": "LUPerson-T",
+        "license": arguments.license,
+        "language": ["en"],
+        "task_categories": ["image-to-text", "text-to-image"],
+        "tags": ["person-retrieval", "text-to-image-person-re-identification", "pseudo-text", "synthetic-captions"],
+    }
+    splits = {"train": {"num_bytes": statistics.bytes, "num_examples": statistics.images}}
+    write_card(folder, columns, splits, about, "\n\n".join(sections))
+
+
+def _table(header, rows):
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _vocabulary_listing(vocabulary):
+    lines = []
+    for name, attribute in vocabulary.attributes.items():
+        kind = "required" if attribute.required else "optional"
+        if attribute.parts:
+            lines.append(f'- **{name}** ({kind}), as in "{attribute.choices[0].phrase}"')
+            lines += [f"  - {part}: {', '.join(values)}" for part, values in attribute.parts.items()]
+        else:
+            phrases = [f"*{choice.phrase}*" if choice.negative else choice.phrase for choice in attribute.choices]
+            lines.append(f"- **{name}** ({kind}): {', '.join(phrases)}")
+    return "\n".join(lines) + "\n\nPhrases in italics say that the thing is absent; they are scored and never written."

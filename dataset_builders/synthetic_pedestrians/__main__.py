@@ -1,0 +1,110 @@
+"""Render synthetic pedestrians whose attributes are known.
+
+python -m dataset_builders.synthetic_pedestrians --output people --identities 500 --views 4 --seed 1 --layout images
+"""
+
+import argparse
+import os
+
+from modeling_unipt.output_folders import finish_output, start_output
+from modeling_unipt.user_errors import UserError, run_command
+
+DESCRIPTION = """\
+Render people by sphere-tracing signed distance fields, with every one of the 14 LUPerson-T attributes under control.
+
+Layout "images" writes OUTPUT/images/*.jpg, an unlabelled folder as for pre-training. Layout "cuhk-pedes" writes a
+benchmark as CUHK-PEDES is laid out: OUTPUT/imgs/cam_*/*.jpg and OUTPUT/reid_raw.json with two captions an image and
+identities split into train, val and test. Both write OUTPUT/truth.jsonl: the true attributes of every picture and the
+pixel box of each one that can be seen. The same seed gives the same bytes, with any number of workers."""
+
+EPILOG = """\
+example:
+  python -m dataset_builders.synthetic_pedestrians --output runs/people --identities 500 --views 2 --layout images
+  python -m dataset_builders.synthetic_pedestrians --output runs/bench --identities 300 --views 4 --seed 7 \\
+      --layout cuhk-pedes --test-identities 100
+  python -m dataset_builders.synthetic_pedestrians.oracle --truth runs/bench/truth.jsonl \\
+      --benchmark runs/bench/reid_raw.json
+"""
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+def _parse(arguments):
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_builders.synthetic_pedestrians",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=_Help,
+    )
+    add = parser.add_argument
+    add("--output", required=True, help="folder to make; a complete one made with the same settings is left alone")
+    add("--identities", type=int, default=500, help="number of different people")
+    add("--views", type=int, default=4, help="pictures of each person; cuhk-pedes needs at least 4")
+    add("--seed", type=int, default=0, help="number of the world: other seeds hold other people and cameras")
+    add("--layout", choices=("images", "cuhk-pedes"), default="images", help="unlabelled folder, or benchmark")
+    add("--height", type=int, default=192, help="of each picture, in pixels")
+    add("--width", type=int, default=64, help="of each picture, in pixels")
+    add("--test-identities", type=int, help="cuhk-pedes: people in the test split (default: a third)")
+    add("--val-identities", type=int, help="cuhk-pedes: people in the val split (default: a twentieth, at least 2)")
+    add("--workers", type=int, default=os.cpu_count(), help="processes; the result does not depend on it")
+    return parser.parse_args(arguments)
+
+
+def _check(options):
+    """Refuse impossible numbers; returns the (train, val, test) numbers of identities, or None."""
+    for name, least in (("identities", 1), ("views", 1), ("workers", 1), ("height", 32), ("width", 16), ("seed", 0)):
+        value = getattr(options, name)
+        if value < least:
+            raise UserError(f"--{name} is {value} but must be at least {least}")
+    if options.layout == "images":
+        for name in ("test_identities", "val_identities"):
+            if getattr(options, name) is not None:
+                raise UserError(f"--{name.replace('_', '-')} belongs to --layout cuhk-pedes; leave it out or add that")
+        return None
+    if options.views < 4:
+        raise UserError(f"--views is {options.views} but --layout cuhk-pedes needs at least 4 pictures of each person")
+    test = options.identities // 3 if options.test_identities is None else options.test_identities
+    val = max(2, options.identities // 20) if options.val_identities is None else options.val_identities
+    if test < 1 or val < 0:
+        raise UserError(
+            f"{test} test and {val} val identities make no benchmark; give --test-identities of at least 1 and "
+            "--val-identities of at least 0"
+        )
+    if test + val >= options.identities:
+        raise UserError(
+            f"{test} test and {val} val identities leave none of {options.identities} for training; "
+            "raise --identities or lower --test-identities"
+        )
+    return options.identities - test - val, val, test
+
+
+def main(arguments=None):
+    options = _parse(arguments)
+    splits = _check(options)
+    settings = {
+        "command": "synthetic_pedestrians",
+        "identities": options.identities,
+        "views": options.views,
+        "seed": options.seed,
+        "layout": options.layout,
+        "height": options.height,
+        "width": options.width,
+        "splits": splits,
+    }
+    work = start_output(options.output, settings)
+    if work is None:
+        return
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # the workers share the cores already
+    from .writing import Plan, write_world
+
+    settings.pop("command")
+    count = write_world(Plan(folder=work, **settings), min(options.workers, options.identities))
+    finish_output(work, options.output)
+    print(f"{options.output}: {count} pictures of {options.identities} people, truth in truth.jsonl")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,98 @@
+"""How well true attributes alone answer the captions of a synthetic benchmark: the ceiling that omission leaves.
+
+    python -m dataset_builders.synthetic_pedestrians.oracle --truth DIR/truth.jsonl --benchmark DIR/reid_raw.json
+
+Every caption of the test split ranks all test images by how many of its stated fields the image's true attributes agree
+with; ties go to the lower gallery index. A hit is an image of the caption's person.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from modeling_unipt.user_errors import UserError, run_command
+
+
+def oracle_rank1(gallery, queries):
+    """Rank-1 (0..100) of the attribute oracle.
+
+    Args:
+        gallery: list of (person_id, flat attributes), in gallery order.
+        queries: list of (person_id, stated flat fields).
+    """
+    codes = {}
+
+    def code(value):
+        return codes.setdefault(value, len(codes))
+
+    fields = list(gallery[0][1])
+    truth = np.array([[code(attributes[field]) for field in fields] for _, attributes in gallery])
+    hits = 0
+    for person, stated in queries:
+        agree = np.zeros(len(gallery), int)
+        for field, value in stated.items():
+            agree += truth[:, fields.index(field)] == code(value)
+        hits += gallery[int(agree.argmax())][0] == person  # argmax: the first of equals
+    return 100 * hits / len(queries)
+
+
+def sample_benchmark(seed, identities, views, first=0):
+    """(gallery, queries) for :func:`oracle_rank1` of people ``first``... of a world, without rendering them."""
+    from .people import flat_attributes, sample_person, sample_view
+    from .writing import captions_of
+
+    gallery, queries = [], []
+    for number in range(first, first + identities):
+        person = sample_person(seed, number)
+        for view_number in range(views):
+            view = sample_view(seed, number, view_number, person)
+            gallery.append((number, flat_attributes(person, view)))
+            _, stated = captions_of(seed, number, view_number, person, view)
+            queries += [(number, facts) for facts in stated]
+    return gallery, queries
+
+
+def read_benchmark(truth, benchmark):
+    """(gallery, queries) of the test split of a written benchmark, in the order of ``reid_raw.json``.
+
+    Raises:
+        UserError: a file is missing or not of this kind, or the test split is empty.
+    """
+    try:
+        lines = Path(truth).read_text(encoding="utf-8").splitlines()
+        rows = {row["file_name"]: row for row in map(json.loads, lines)}
+        records = json.loads(Path(benchmark).read_text(encoding="utf-8"))
+        test = [rows[f"imgs/{record['file_path']}"] for record in records if record["split"] == "test"]
+        gallery = [(row["person_id"], row["attributes"]) for row in test]
+        queries = [(row["person_id"], facts) for row in test for facts in row["caption_attributes"]]
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{truth} and {benchmark} are not the truth and the benchmark of one --layout cuhk-pedes world ({error!r})"
+        ) from None
+    if not queries:
+        raise UserError(f"{benchmark} has no test images")
+    return gallery, queries
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_builders.synthetic_pedestrians.oracle",
+        description="Rank-1 that true attributes alone reach on a synthetic benchmark's test split.",
+        epilog="example: python -m dataset_builders.synthetic_pedestrians.oracle --truth bench/truth.jsonl "
+        "--benchmark bench/reid_raw.json",
+    )
+    parser.add_argument("--truth", required=True, help="truth.jsonl of the world")
+    parser.add_argument("--benchmark", required=True, help="reid_raw.json beside it")
+    options = parser.parse_args(arguments)
+    gallery, queries = read_benchmark(options.truth, options.benchmark)
+    people = len({person for person, _ in gallery})
+    rank1 = oracle_rank1(gallery, queries)
+    print(f"queries {len(queries)}, gallery {len(gallery)}, identities {people}: oracle Rank-1 {rank1:.2f} %")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,91 @@
+"""Full-size architectures, randomly initialised, in Hub layout: the names on the Hub are all that differs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import draw_person
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
+
+
+def run(*command):
+    finished = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+@pytest.fixture(scope="module")
+def full_size(tmp_path_factory):
+    """Folders as google/vit-base-patch16-224, facebook/deit-small-patch16-224, google-bert/bert-base-uncased and
+    openai/clip-vit-base-patch16 have them; tokenizers have fewer words."""
+    import torch
+    from build_tokenizers import bert_tokenizer, clip_tokenizer, corpus
+    from transformers import (
+        BertConfig,
+        BertForMaskedLM,
+        CLIPConfig,
+        CLIPImageProcessor,
+        CLIPModel,
+        CLIPProcessor,
+        CLIPVisionConfig,
+        DeiTConfig,
+        DeiTModel,
+        ViTConfig,
+        ViTModel,
+    )
+
+    folder = tmp_path_factory.mktemp("full-size")
+    torch.manual_seed(0)
+    small = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
+    ViTModel(ViTConfig()).save_pretrained(folder / "vit-base-patch16-224")
+    DeiTModel(DeiTConfig(**small)).save_pretrained(folder / "deit-small-patch16-224")
+    BertForMaskedLM(BertConfig()).save_pretrained(folder / "bert-base-uncased")
+    bert_tokenizer(corpus(), max_length=512).save_pretrained(folder / "bert-base-uncased")
+    tokenizer = clip_tokenizer(corpus())
+    config = CLIPConfig(vision_config=CLIPVisionConfig(patch_size=16).to_dict(), projection_dim=512)
+    config.text_config.eos_token_id = tokenizer.eos_token_id
+    CLIPModel(config).save_pretrained(folder / "clip-vit-base-patch16")
+    processor = CLIPProcessor(image_processor=CLIPImageProcessor(), tokenizer=tokenizer)
+    processor.save_pretrained(folder / "clip-vit-base-patch16")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pseudo_texts(full_size, tmp_path_factory):
+    """LUPerson-T of eight pictures, built with a full-size CLIP ViT-B/16."""
+    folder = tmp_path_factory.mktemp("crops")
+    for index in range(8):
+        draw_person(index, height=256, width=96).save(folder / f"{index}.jpg")
+    output = tmp_path_factory.mktemp("data") / "luperson-t"
+    run("-m", "dataset_builders.luperson_t", "--images", folder, "--scorer", full_size / "clip-vit-base-patch16",
+        "--output", output)  # fmt: skip
+    return output
+
+
+def test_the_builder_runs_with_clip_vit_b_16(pseudo_texts):
+    import datasets
+
+    rows = datasets.load_dataset(str(pseudo_texts), split="train")
+    assert len(rows) == 8
+    assert all(caption.endswith(".") for row in rows for caption in row["captions"])
+
+
+@pytest.mark.parametrize("vision", ["vit-base-patch16-224", "deit-small-patch16-224", "clip-vit-base-patch16"])
+def test_pretraining_starts_from_full_size_encoders(vision, full_size, pseudo_texts, tmp_path):
+    from transformers import AutoModel
+
+    import modeling_unipt
+
+    output = tmp_path / "unipt"
+    run("train/pretrain.py", "--vision_model", full_size / vision, "--text_model", full_size / "bert-base-uncased",
+        "--dataset", pseudo_texts, "--output_dir", output, "--batch_size", 4, "--max_steps", 1, "--log_steps", 1,
+        "--save_steps", 0)  # fmt: skip
+    (log,) = json.loads((output / "training_log.json").read_text())
+    assert log["contrastive_loss"] == pytest.approx(1.386, abs=0.4)  # log 4, for a scale of 1
+    assert isinstance(AutoModel.from_pretrained(output), modeling_unipt.UniPTModel)
