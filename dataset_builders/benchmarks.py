@@ -209,15 +209,13 @@ def parse(argv):
     )
     commands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     for name, reader in READERS.items():
-        summary = reader.__doc__.splitlines()[0]
-        command = commands.add_parser(
-            name, help=summary, description=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        summary = reader.__doc__.splitlines()[0].replace("``", "")
+        command = commands.add_parser(name, help=summary, description=summary)
         command.add_argument("--source", required=True, help="folder of the benchmark as its authors ship it")
         command.add_argument("--output", required=True, help="folder for the dataset; must be new")
         command.add_argument("--allow-partial", action="store_true", help="go on where annotated images are missing")
-        command.add_argument("--workers", type=int, default=1, help="threads that read and decode images")
-        command.add_argument("--license", default="other", help="licence named in the dataset card")
+        command.add_argument("--workers", type=int, default=1, help="threads that read and decode images (default: 1)")
+        command.add_argument("--license", default="other", help="licence named in the dataset card (default: other)")
     arguments = parser.parse_args(argv)
     if arguments.workers < 1:
         raise UserError(f"--workers {arguments.workers} must be at least 1")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modeling_unipt.user_errors import UserError
 
-from .data_file import Complaint, nearest, read_data_file
+from .data_file import Complaint, LinedDict, nearest, read_data_file
 
 DEFAULT_VOCABULARY = Path(__file__).parent / "data" / "vocabulary.yaml"
 
@@ -240,7 +240,9 @@ def _entry(complain, entry, where, allowed):
         return entry
     if not isinstance(entry, str):
         raise complain(entry, f"{where} must be a text or a mapping, not {entry!r}; put quotes around it")
-    return {allowed[0]: entry}
+    content = LinedDict({allowed[0]: entry})
+    content.line = getattr(entry, "line", None)
+    return content
 
 
 def _value(word):

@@ -52,15 +52,18 @@ def parse(argv):
         "of Parquet shards with a dataset card, for load_dataset and for train/pretrain.py.",
         epilog="example: python -m dataset_builders.luperson_t --images MY_CROPS --scorer openai/clip-vit-base-patch16 "
         "--output my-luperson-t --workers 4",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--images", required=True, help="folder of person crops, searched with all its sub-folders")
     parser.add_argument(
         "--scorer", required=True, help="CLIP- or SigLIP-style model, a folder or a name on the Hugging Face Hub"
     )
     parser.add_argument("--output", required=True, help="folder for the dataset; must be new")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawing of templates and synonyms")
-    parser.add_argument("--captions-per-image", type=int, default=1, metavar="K", help="each by another template")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the drawing of templates and synonyms (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--captions-per-image", type=int, default=1, metavar="K", help="each by another template (default: %(default)s)"
+    )
     parser.add_argument(
         "--without",
         action="append",
@@ -68,11 +71,18 @@ def parse(argv):
         metavar="ATTRIBUTE",
         help="an attribute that is neither scored nor written, such as gender or age; may be repeated",
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="images scored at once")
-    parser.add_argument("--workers", type=int, default=1, help="threads that read and decode images")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="precision of the scorer's matrix products")
+    parser.add_argument("--batch-size", type=int, default=64, help="images scored at once (default: %(default)s)")
     parser.add_argument(
-        "--license", default="other", help="licence of the images, as the Hub names it, for the dataset card"
+        "--workers", type=int, default=1, help="threads that read and decode images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default="float32",
+        help="precision of the scorer's matrix products (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--license", default="other", help="licence of the images, as the Hub names it (default: %(default)s)"
     )
     parser.add_argument(
         "--truth",

@@ -34,6 +34,11 @@ print(dataset[0]["captions"])
 | `duplicate_of` | image_id of a near-duplicate, or null; not searched for in this build |"""
 
 USE = """\
+## Licence
+
+The licence above is that of the images, named by whoever built this dataset; `other` means that nobody named one. The
+captions and attributes add no claim to it.
+
 ## Intended use
 
 Pre-training and studying models that find a described person among images that their owner may lawfully search. The
@@ -49,7 +54,7 @@ them. `--without gender`, `--without age` or any other attribute builds the data
 ## Privacy
 
 Images are stored as they were given; EXIF data, which may tell the place, is removed. Build only from images that you
-may use, keep to the licence above, and remove a person's images on request: `image_id` is the path of the source file.
+may use, keep to their licence, and remove a person's images on request: `image_id` is the path of the source file.
 """
 
 
@@ -58,7 +63,7 @@ class Statistics:
 
     def __init__(self, vocabulary):
         self.vocabulary = vocabulary
-        self.images = self.captions = self.rejected = self.bytes = self.words = 0
+        self.images = self.captions = self.rejected = self.bytes = 0
         self.score_sum = 0.0
         self.phrases = {name: Counter() for name in vocabulary.attributes}
         self.caption_words = Counter()

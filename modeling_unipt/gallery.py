@@ -158,15 +158,18 @@ class PersonGallery:
                 f"gallery {folder} was embedded by {manifest['model']} with other weights than {name} has now; index "
                 "its images again"
             )
-        return cls(file_names, embeddings, loaded, processor, manifest["folder"], manifest["revision"])
+        gallery = cls(file_names, embeddings, loaded, processor, manifest["folder"], manifest["revision"])
+        gallery.rejected = _read_rejected(folder)
+        return gallery
 
 
 def gallery_settings(folder, names, model, revision):
     """The JSON-able description of a gallery to be: the same one means the same result."""
     listing = hashlib.sha256()
     for name in names:
-        status = Path(folder, name).stat()
-        listing.update(f"{Path(name).as_posix()} {status.st_size} {status.st_mtime_ns}\n".encode())
+        path = Path(folder, name)
+        status = path.stat() if path.exists() else None
+        listing.update(repr((Path(name).as_posix(), status and (status.st_size, status.st_mtime_ns))).encode())
     return {
         "command": "index",
         "folder": str(folder),
@@ -238,6 +241,14 @@ def _read_rows(folder, manifest):
     except (OSError, KeyError, ValueError, pyarrow.ArrowException):
         raise UserError(f"the rows of gallery {folder} are damaged or incomplete; index the images again") from None
     return file_names, embeddings
+
+
+def _read_rejected(folder):
+    try:
+        lines = map(json.loads, (folder / REJECTED_FILE).read_text(encoding="utf-8").splitlines())
+        return [(line["file_name"], line["reason"]) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{folder / REJECTED_FILE} is missing or damaged; index the images again") from None
 
 
 def _best(scores, top_k):

@@ -147,11 +147,17 @@ class UniPTPreTrainedModel(PreTrainedModel):
         Raises:
             OSError: a checkpoint cannot be found. ValueError: its kind of encoder is not supported.
         """
-        vision_model, vision_missing = _load_vision_encoder(vision_name_or_path)
-        text_model, mlm_head, text_missing = _load_text_encoder(text_name_or_path)
-        config = UniPTConfig(
-            vision_config=vision_model.config.to_dict(), text_config=text_model.config.to_dict(), **config_kwargs
-        )
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # heads that are left behind need no mention; what is missing is told below
+        try:
+            vision_model, vision_missing = _load_vision_encoder(vision_name_or_path)
+            text_model, mlm_head, text_missing = _load_text_encoder(text_name_or_path)
+        finally:
+            logging.set_verbosity(verbosity)
+        encoder_configs = {"vision_config": vision_model.config.to_dict(), "text_config": text_model.config.to_dict()}
+        for encoder_config in encoder_configs.values():
+            encoder_config.pop("dtype", None)  # training starts in full precision, whatever the checkpoints are in
+        config = UniPTConfig(**encoder_configs, **config_kwargs)
         model = cls(config)
         base = getattr(model, "unipt", model)
         loaded = {*base.vision_model.parameters(), *base.text_model.parameters()}

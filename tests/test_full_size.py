@@ -25,7 +25,6 @@ def full_size(tmp_path_factory):
     """Folders as google/vit-base-patch16-224, facebook/deit-small-patch16-224, google-bert/bert-base-uncased and
     openai/clip-vit-base-patch16 have them; tokenizers have fewer words."""
     import torch
-    from build_tokenizers import bert_tokenizer, clip_tokenizer, corpus
     from transformers import (
         BertConfig,
         BertForMaskedLM,
@@ -39,6 +38,8 @@ def full_size(tmp_path_factory):
         ViTConfig,
         ViTModel,
     )
+
+    from build_tokenizers import bert_tokenizer, clip_tokenizer, corpus
 
     folder = tmp_path_factory.mktemp("full-size")
     torch.manual_seed(0)

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from modeling_unipt import PersonGallery, load_unipt
@@ -32,7 +33,8 @@ def test_search_ranks_by_cosine_similarity(gallery, image_folder, model_and_proc
     scores = {}
     for name in names:
         inputs = processor(text=[QUERY], images=[Image.open(image_folder / name)], return_tensors="pt")
-        outputs = model(**inputs)
+        with torch.no_grad():
+            outputs = model(**inputs)
         scores[str(image_folder / name)] = float(outputs.text_embeds[0] @ outputs.image_embeds[0])
     results = gallery.search(QUERY, top_k=4)
     assert [result.path for result in results] == sorted(scores, key=scores.get, reverse=True)[:4]
@@ -77,6 +79,9 @@ def test_saved_gallery_gives_identical_results(gallery, tmp_path):
     assert loaded.search(QUERY) == gallery.search(QUERY)
     rejected = (tmp_path / "gallery" / "rejected.jsonl").read_text().splitlines()
     assert [json.loads(line)["file_name"] for line in rejected] == ["empty.jpg", "torn.png"]
+    loaded.save(tmp_path / "again")
+    for file in (tmp_path / "gallery").iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_saving_again_leaves_it_alone_and_another_gallery_is_refused(gallery, tmp_path, capsys):

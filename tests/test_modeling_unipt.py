@@ -376,6 +376,17 @@ def test_starts_from_two_encoders(tiny_config, tiny_clip_folder, family, tmp_pat
     )
 
 
+def test_half_precision_encoders_start_in_full_precision(tiny_config, tmp_path):
+    BertModel(tiny_config().text_config).to(torch.float16).save_pretrained(tmp_path / "bert")
+    ViTModel(tiny_config().vision_config).to(torch.bfloat16).save_pretrained(tmp_path / "vit")
+    model = UniPTModel.from_vision_text_pretrained(tmp_path / "vit", tmp_path / "bert")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "unipt")
+    assert {parameter.dtype for parameter in AutoModel.from_pretrained(tmp_path / "unipt").parameters()} == {
+        torch.bfloat16
+    }
+
+
 def test_encoder_without_mlm_head_is_reported(tiny_config, tmp_path, caplog):
     BertModel(tiny_config().text_config).save_pretrained(tmp_path / "bert")
     ViTModel(tiny_config().vision_config).save_pretrained(tmp_path / "vit")

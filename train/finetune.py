@@ -27,6 +27,9 @@ class FinetuneArguments:
     vision_learning_rate: float = field(default=1e-4, metadata={"help": "peak rate of the image encoder"})
     text_learning_rate: float = field(default=1e-5, metadata={"help": "peak rate of the text encoder"})
     head_learning_rate: float = field(default=1e-4, metadata={"help": "peak rate of projections and classifier"})
+    muon_learning_rate: float | None = field(
+        default=None, metadata={"help": "train the matrices inside transformer layers by Muon at this peak rate"}
+    )
     weight_decay: float = field(default=0.0, metadata={"help": "0 makes AdamW the paper's Adam"})
     warmup_ratio: float = field(default=0.1, metadata={"help": "share of the steps with a rising rate"})
     scheduler: str = field(default="linear", metadata={"help": "transformers schedule after warm-up, to 0"})
@@ -78,14 +81,14 @@ def main(argv=None):
             f"--batch_size {arguments.batch_size} is too small: a ranking loss needs a negative in the batch"
         )
 
-    import torch
     from accelerate import Accelerator, DataLoaderConfiguration
     from accelerate.utils import set_seed
     from transformers import get_scheduler
 
     from data import Collator, IdentityPairs, load_rows, steps_per_epoch
     from modeling_unipt.loading import load_unipt
-    from training_loop import claim_output, parameter_groups, pick_precision, run_training, save_result
+    from optimizers import build_optimizers
+    from training_loop import claim_output, pick_precision, run_training, save_result
 
     rows = load_rows(arguments.dataset, arguments.split, ["image", "captions", "person_id"])
     model, processor = load_unipt(arguments.model)
@@ -111,12 +114,16 @@ def main(argv=None):
         "model.vision_model": arguments.vision_learning_rate,
         "model.text_model": arguments.text_learning_rate,
     }
-    optimizer = torch.optim.AdamW(
-        parameter_groups(finetuner, rates, arguments.head_learning_rate, arguments.weight_decay)
+    optimizers = build_optimizers(
+        finetuner,
+        rates,
+        arguments.head_learning_rate,
+        arguments.weight_decay,
+        (0.9, 0.999),
+        arguments.muon_learning_rate,
     )
-    scheduler = get_scheduler(
-        arguments.scheduler, optimizer, int(arguments.warmup_ratio * arguments.max_steps), arguments.max_steps
-    )
+    warmup = int(arguments.warmup_ratio * arguments.max_steps)
+    schedulers = [get_scheduler(arguments.scheduler, each, warmup, arguments.max_steps) for each in optimizers]
     accelerator.print(
         f"fine-tuning on {len(pairs)} captions of {len(pairs.person_ids)} people for {arguments.max_steps} steps of "
         f"{arguments.batch_size}, precision {accelerator.mixed_precision}"
@@ -124,8 +131,8 @@ def main(argv=None):
     log = run_training(
         accelerator,
         finetuner,
-        optimizer,
-        scheduler,
+        optimizers,
+        schedulers,
         pairs,
         Collator(processor.tokenizer.pad_token_id),
         lambda wrapped, batch: wrapped(**batch),

@@ -37,6 +37,9 @@ class PretrainArguments:
     epochs: float = field(default=15, metadata={"help": "passes over the dataset, unless --max_steps is given"})
     max_steps: int = field(default=-1, metadata={"help": "number of steps; -1: by --epochs"})
     learning_rate: float = field(default=1e-5, metadata={"help": "peak rate of AdamW"})
+    muon_learning_rate: float | None = field(
+        default=None, metadata={"help": "train the matrices inside transformer layers by Muon at this peak rate"}
+    )
     weight_decay: float = field(default=0.01, metadata={"help": "not applied to biases and norms"})
     warmup_ratio: float = field(default=0.1, metadata={"help": "share of the steps with a rising rate"})
     scheduler: str = field(default="linear", metadata={"help": "transformers schedule after warm-up, to 0"})
@@ -59,6 +62,7 @@ def build_model(arguments):
     from transformers import AutoConfig, AutoTokenizer
 
     from modeling_unipt import UniPTConfig, UniPTForPreTraining, UniPTImageProcessor, UniPTProcessor
+    from optimizers import start_from_sine_cosine_positions
 
     options = {
         "projection_dim": arguments.projection_dim,
@@ -75,6 +79,9 @@ def build_model(arguments):
             model = UniPTForPreTraining(
                 UniPTConfig(text_config=text_config.to_dict(), vision_config=vision_config.to_dict(), **options)
             )
+            positions = model.unipt.vision_model.embeddings.position_embeddings
+            grid = model.unipt.patch_grid(arguments.image_height, arguments.image_width)
+            start_from_sine_cosine_positions(positions, *grid)
         else:
             model = UniPTForPreTraining.from_vision_text_pretrained(
                 arguments.vision_model, arguments.text_model, **options
@@ -110,13 +117,13 @@ def main(argv=None):
     arguments = parse_arguments(PretrainArguments, __doc__, argv)
     check(arguments)
 
-    import torch
     from accelerate import Accelerator, DataLoaderConfiguration
     from accelerate.utils import set_seed
     from transformers import get_scheduler
 
     from data import Collator, PretrainingPairs, load_rows, steps_per_epoch
-    from training_loop import claim_output, parameter_groups, pick_precision, run_training, save_result
+    from optimizers import build_optimizers
+    from training_loop import claim_output, pick_precision, run_training, save_result
 
     rows = load_rows(arguments.dataset, arguments.split, ["image", "captions"])
     if arguments.max_steps < 0:
@@ -132,12 +139,11 @@ def main(argv=None):
     folder = claim_output(accelerator, arguments.output_dir, settings | {"command": "pretrain", "rows": len(rows)})
     if folder is None:
         return
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model, {}, arguments.learning_rate, arguments.weight_decay), betas=(0.9, 0.98)
+    optimizers = build_optimizers(
+        model, {}, arguments.learning_rate, arguments.weight_decay, (0.9, 0.98), arguments.muon_learning_rate
     )
-    scheduler = get_scheduler(
-        arguments.scheduler, optimizer, int(arguments.warmup_ratio * arguments.max_steps), arguments.max_steps
-    )
+    warmup = int(arguments.warmup_ratio * arguments.max_steps)
+    schedulers = [get_scheduler(arguments.scheduler, each, warmup, arguments.max_steps) for each in optimizers]
     accelerator.print(
         f"pre-training on {len(rows)} pairs for {arguments.max_steps} steps of {arguments.batch_size}, "
         f"precision {accelerator.mixed_precision}, {accelerator.num_processes} process(es)"
@@ -145,8 +151,8 @@ def main(argv=None):
     log = run_training(
         accelerator,
         model,
-        optimizer,
-        scheduler,
+        optimizers,
+        schedulers,
         PretrainingPairs(rows, processor, arguments.seed),
         Collator(processor.tokenizer.pad_token_id),
         pretraining_losses,

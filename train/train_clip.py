@@ -32,10 +32,11 @@ class TrainClipArguments:
     output_dir: str | None = field(default=None, metadata={"help": "folder for the CLIP; must be new"})
     image_size: int = field(default=128, metadata={"help": "pixels; images are squashed to this square"})
     patch_size: int = field(default=16, metadata={"help": "pixels"})
-    max_steps: int = field(default=1800, metadata={"help": "number of steps"})
-    batch_size: int = field(default=64, metadata={"help": "images a step"})
-    negatives: int = field(default=96, metadata={"help": "prompts compared a step where an attribute has more"})
+    max_steps: int = field(default=2000, metadata={"help": "number of steps"})
+    batch_size: int = field(default=48, metadata={"help": "images a step"})
+    negatives: int = field(default=64, metadata={"help": "prompts compared a step where an attribute has more"})
     learning_rate: float = field(default=1e-3, metadata={"help": "peak rate of AdamW"})
+    muon_learning_rate: float = field(default=0.02, metadata={"help": "peak rate of Muon, for matrices in layers"})
     weight_decay: float = field(default=0.05, metadata={"help": "not applied to biases and norms"})
     precision: str = field(default="auto", metadata={"help": "auto, no or bf16"})
     cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
@@ -67,6 +68,8 @@ def load_pixels(folder, file_names, size):
 def build_clip(arguments, tokenizer):
     from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 
+    from optimizers import start_from_sine_cosine_positions
+
     text = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
@@ -81,12 +84,15 @@ def build_clip(arguments, tokenizer):
     vision = CLIPVisionConfig(
         hidden_size=192,
         intermediate_size=768,
-        num_hidden_layers=6,
+        num_hidden_layers=4,
         num_attention_heads=3,
         image_size=arguments.image_size,
         patch_size=arguments.patch_size,
     )
-    return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=192))
+    model = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=192))
+    side = arguments.image_size // arguments.patch_size
+    start_from_sine_cosine_positions(model.vision_model.embeddings.position_embedding.weight, side, side)
+    return model
 
 
 def augmented(pixels, rng, mean, std):
@@ -121,13 +127,18 @@ def train_steps(model, tokenizer, vocabulary, pixels, truth, arguments, device, 
     from tqdm import tqdm
     from transformers import get_scheduler
 
-    from training_loop import parameter_groups, pick_precision
+    from optimizers import build_optimizers
+    from training_loop import pick_precision
 
     precision = pick_precision(arguments.precision)
     all_prompts = [choice.prompt for attribute in vocabulary.attributes.values() for choice in attribute.choices]
     encoded = tokenizer(all_prompts, padding=True, return_tensors="pt").to(device)
-    optimizer = torch.optim.AdamW(parameter_groups(model, {}, arguments.learning_rate, arguments.weight_decay))
-    scheduler = get_scheduler("cosine", optimizer, arguments.max_steps // 20, arguments.max_steps)
+    optimizers = build_optimizers(
+        model, {}, arguments.learning_rate, arguments.weight_decay, (0.9, 0.98), arguments.muon_learning_rate
+    )
+    schedulers = [
+        get_scheduler("cosine", optimizer, arguments.max_steps // 20, arguments.max_steps) for optimizer in optimizers
+    ]
     rng = np.random.default_rng(arguments.seed)
     model.train()
     bar = tqdm(range(arguments.max_steps), desc="training", unit="step")
@@ -157,9 +168,10 @@ def train_steps(model, tokenizer, vocabulary, pixels, truth, arguments, device, 
         loss = torch.stack(losses).sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
+        for part in (*optimizers, *schedulers):
+            part.step()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         with torch.no_grad():
             model.logit_scale.clamp_(max=float(np.log(100)))
         if step % 20 == 0:

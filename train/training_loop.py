@@ -27,22 +27,6 @@ def pick_precision(wanted):
     return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "no"
 
 
-def parameter_groups(model, learning_rates, default_rate, weight_decay):
-    """Optimizer groups: one rate per parameter-name prefix, and no weight decay on biases, norms and scalars.
-
-    Args:
-        learning_rates: prefix of parameter names -> learning rate; the first that matches wins.
-    """
-    groups = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        rate = next((rate for prefix, rate in learning_rates.items() if name.startswith(prefix)), default_rate)
-        decay = weight_decay if parameter.ndim >= 2 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    return [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
-
-
 def _checkpoints(folder):
     found = [path for path in Path(folder).glob("step-*") if re.fullmatch(r"step-\d{8}", path.name)]
     return sorted(found)
@@ -63,7 +47,7 @@ def _save_checkpoint(accelerator, folder, step, log):
     accelerator.wait_for_everyone()
 
 
-def run_training(accelerator, model, optimizer, scheduler, dataset, collator, compute_loss, arguments, folder):
+def run_training(accelerator, model, optimizers, schedulers, dataset, collator, compute_loss, arguments, folder):
     """Train for ``arguments.max_steps`` steps, going on from the newest whole checkpoint below ``folder`` if any.
 
     Args:
@@ -76,7 +60,9 @@ def run_training(accelerator, model, optimizer, scheduler, dataset, collator, co
         UserError: the loss is no longer finite (names the step; the checkpoints stay).
     """
     checkpoints = Path(folder) / "checkpoints"
-    model, optimizer, scheduler = accelerator.prepare(model, optimizer, scheduler)
+    model = accelerator.prepare(model)
+    optimizers = [accelerator.prepare(optimizer) for optimizer in optimizers]
+    schedulers = [accelerator.prepare(scheduler) for scheduler in schedulers]
     step, log = 0, []
     found = _checkpoints(checkpoints)
     if found:
@@ -103,9 +89,10 @@ def run_training(accelerator, model, optimizer, scheduler, dataset, collator, co
         accelerator.backward(losses["loss"])
         if arguments.max_grad_norm:
             accelerator.clip_grad_norm_(model.parameters(), arguments.max_grad_norm)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
+        for part in (*optimizers, *schedulers):
+            part.step()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         step += 1
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + value.detach().float()
@@ -123,7 +110,7 @@ def run_training(accelerator, model, optimizer, scheduler, dataset, collator, co
                 {
                     "step": step,
                     **means,
-                    "learning_rate": scheduler.get_last_lr()[0],
+                    "learning_rate": schedulers[0].get_last_lr()[0],
                     "samples_per_second": round(rate, 1),
                 }
             )
