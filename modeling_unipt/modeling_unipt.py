@@ -20,6 +20,18 @@ MAX_LOGIT_SCALE = math.log(100)
 IGNORED_LABEL = -100
 
 
+def scaled_cosines(text_embeds, image_embeds, logit_scale):
+    """(texts, dim) and (images, dim) to (texts, images): cosine similarities times ``logit_scale``.
+
+    At least in float32, also under autocast: untrained cosines are nearly equal, and bfloat16 would round them alike.
+    """
+    dtype = torch.promote_types(text_embeds.dtype, torch.float32)
+    with torch.autocast(text_embeds.device.type, enabled=False):
+        texts = nn.functional.normalize(text_embeds.to(dtype), dim=-1)
+        images = nn.functional.normalize(image_embeds.to(dtype), dim=-1)
+        return logit_scale * texts @ images.T
+
+
 def contrastive_loss(text_embeds, image_embeds, logit_scale=1.0, image_ids=None):
     """Symmetric InfoNCE over cosine similarities, equation 1 of the paper.
 
@@ -33,8 +45,7 @@ def contrastive_loss(text_embeds, image_embeds, logit_scale=1.0, image_ids=None)
     Returns:
         Scalar tensor; log N for embeddings that do not tell pairs apart.
     """
-    texts, images = nn.functional.normalize(text_embeds, dim=-1), nn.functional.normalize(image_embeds, dim=-1)
-    logits = logit_scale * texts @ images.T
+    logits = scaled_cosines(text_embeds, image_embeds, logit_scale)
     if image_ids is not None:
         same = image_ids[:, None] == image_ids[None, :]
         same.fill_diagonal_(False)
@@ -324,7 +335,7 @@ class UniPTModel(UniPTPreTrainedModel):
             vision_outputs = self.get_image_features(pixel_values, **kwargs)
             image_embeds = nn.functional.normalize(vision_outputs.pooler_output, dim=-1)
         if text_embeds is not None and image_embeds is not None:
-            logits_per_text = self.similarity_scale() * text_embeds @ image_embeds.T
+            logits_per_text = scaled_cosines(text_embeds, image_embeds, self.similarity_scale())
         if return_loss:
             if logits_per_text is None or len(text_embeds) != len(image_embeds):
                 raise ValueError("the contrastive loss needs input_ids and pixel_values of one length: pair n is row n")

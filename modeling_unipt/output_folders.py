@@ -1,7 +1,7 @@
 """The one way an output folder comes to be: built in ``<output>.partial``, then renamed.
 
-A finished output holds ``build_settings.json``, the settings that made it. So an interrupted command leaves nothing that
-looks finished, a finished output is recognised and left alone, and one made with other settings is refused.
+A finished output holds ``build_settings.json``, the settings that made it. So an interrupted command leaves nothing
+that looks finished, a finished output is recognised and left alone, and one made with other settings is refused.
 """
 
 import json

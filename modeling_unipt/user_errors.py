@@ -1,4 +1,4 @@
-"""How every command of this project fails: one sentence on stderr, exit status 2, never a traceback for a user's mistake."""
+"""How every command of this project fails: one sentence on stderr and exit status 2, never a bare traceback."""
 
 import sys
 

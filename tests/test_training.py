@@ -1,4 +1,4 @@
-"""Pre-training, fine-tuning and evaluation as commands: results load, a rerun is left alone, mistakes are one sentence."""
+"""Pre-training, fine-tuning and evaluation as commands: results load, reruns are left alone, mistakes are told."""
 
 import json
 import shutil
@@ -97,8 +97,9 @@ def test_pretraining_learns_and_its_folder_loads_with_auto_classes(pretrained):
 
 def test_finetuning_and_evaluation(pretrained, benchmark, tmp_path):
     finetuned, results = tmp_path / "finetuned", tmp_path / "results.json"
-    run("train/finetune.py", "--model", pretrained, "--dataset", benchmark, "--output_dir", finetuned, "--max_steps", 60,
-        "--batch_size", 16, "--vision_learning_rate", "1e-3", "--text_learning_rate", "1e-3", "--num_workers", 0)  # fmt: skip
+    run("train/finetune.py", "--model", pretrained, "--dataset", benchmark, "--output_dir", finetuned,
+        "--max_steps", 60, "--batch_size", 16, "--vision_learning_rate", "1e-3", "--text_learning_rate", "1e-3",
+        "--num_workers", 0)  # fmt: skip
     run("train/evaluate_retrieval.py", "--model", pretrained, finetuned, "--dataset", benchmark, "--output", results,
         "--contact_sheet", tmp_path / "sheet.png")  # fmt: skip
     before, after = json.loads(results.read_text())
@@ -145,8 +146,9 @@ def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders
     import time
 
     def command(name):
-        return [sys.executable, "train/pretrain.py", "--config", encoders / "tiny.yaml", "--dataset", benchmark,
-                "--output_dir", tmp_path / name, "--max_steps", "300", "--save_steps", "20", "--precision", "no"]  # fmt: skip
+        options = ["--max_steps", "300", "--save_steps", "20", "--precision", "no"]
+        data = ["--dataset", benchmark, "--output_dir", tmp_path / name]
+        return [sys.executable, "train/pretrain.py", "--config", encoders / "tiny.yaml", *data, *options]
 
     subprocess.run(command("whole"), cwd=ROOT, check=True, capture_output=True)
     process = subprocess.Popen(command("killed"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

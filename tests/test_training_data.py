@@ -68,9 +68,10 @@ def test_padding_reaches_the_longest_text_and_is_marked():
     import torch
 
     samples = [
-        {"pixel_values": torch.zeros(3, 4, 2), "input_ids": [2, 5, 3], "mlm_input_ids": [2, 4, 3], "mlm_labels": [-100, 5, -100]},
-        {"pixel_values": torch.ones(3, 4, 2), "input_ids": [2, 3], "mlm_input_ids": [2, 3], "mlm_labels": [-100, -100]},
-    ]  # fmt: skip
+        {"input_ids": [2, 5, 3], "mlm_input_ids": [2, 4, 3], "mlm_labels": [-100, 5, -100]},
+        {"input_ids": [2, 3], "mlm_input_ids": [2, 3], "mlm_labels": [-100, -100]},
+    ]
+    samples = [sample | {"pixel_values": torch.zeros(3, 4, 2)} for sample in samples]
     batch = Collator(pad_token_id=0)(samples)
     assert batch["input_ids"].tolist() == [[2, 5, 3], [2, 3, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]

@@ -47,7 +47,7 @@ def stages(work, seed):
             "Divide, conquer, combine: a frozen CLIP picks the attribute phrases, templates make them captions.",
             [*PYTHON, "-m", "dataset_builders.luperson_t", "--images", f"{work}/unlabelled/images"]
             + ["--scorer", "unipt/clip-tiny", "--output", f"{work}/luperson-t", "--seed", seed]
-            + ["--truth", f"{work}/unlabelled/truth.jsonl"],
+            + ["--captions-per-image", 4, "--truth", f"{work}/unlabelled/truth.jsonl"],
         ),
         (
             "Read the benchmark",

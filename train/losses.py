@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional as F
 
+from modeling_unipt.modeling_unipt import scaled_cosines
+
 
 def identification_loss(text_logits, image_logits, person_index):
     """L_id: cross-entropy over the training identities, summed over the two modalities (paper eq. 4).
@@ -34,11 +36,12 @@ def ranking_loss(text_embeds, image_embeds, person_index, margin=0.2):
         text_embeds, image_embeds: (B, D), row i of each is a pair; need not be normalised.
         person_index: (B,) long.
     Returns:
-        Scalar, the sum over the batch (as LGUR sums it).
+        Scalar, the mean over the batch. (Equation 5 is one pair's; LGUR's code sums over the batch, which with a
+        batch of 64 makes ranking weigh 64 times as much against identification.)
     """
-    similarity = F.normalize(image_embeds.float(), dim=-1) @ F.normalize(text_embeds.float(), dim=-1).T
+    similarity = scaled_cosines(image_embeds, text_embeds, 1.0)
     positive = similarity.diagonal()
     different = person_index[:, None] != person_index[None, :]
     image_terms = _semi_hard_terms(similarity, positive, different, margin)
     text_terms = _semi_hard_terms(similarity.T, positive, different, margin)
-    return image_terms.sum() + text_terms.sum()
+    return image_terms.mean() + text_terms.mean()

@@ -1,0 +1,92 @@
+"""What the repository ships: sample dataset, tiny CLIP and tiny model load by their names and are as good as stated."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """30 people of four views in CUHK-PEDES's layout, of a seed that nothing else uses."""
+    folder = tmp_path_factory.mktemp("world") / "people"
+    subprocess.run(
+        [sys.executable, "-m", "dataset_builders.synthetic_pedestrians", "--output", folder, "--identities", "34"]
+        + ["--views", "4", "--seed", "770077", "--test-identities", "30", "--val-identities", "2"]
+        + ["--layout", "cuhk-pedes"],
+        cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    return folder
+
+
+def test_the_sample_dataset_loads_by_name_and_streams(monkeypatch):
+    import datasets
+
+    monkeypatch.chdir(ROOT)
+    rows = datasets.load_dataset("luperson-t", split="train")
+    assert 900 <= len(rows) <= 1100
+    streamed = next(iter(datasets.load_dataset("luperson-t", split="train", streaming=True)))
+    assert streamed["captions"] == rows[0]["captions"]
+    assert streamed["image"].size == (64, 192)
+    assert set(rows.column_names) == {
+        "image", "image_id", "captions", "caption_scores", "caption_backends", "attributes", "attribute_probabilities",
+        "duplicate_of",
+    }  # fmt: skip
+
+
+def test_the_tiny_clip_picks_true_attributes_of_new_people(world):
+    from PIL import Image
+
+    from dataset_builders.agreement import agreement_of_probabilities, read_truth
+    from dataset_builders.conquer import Scorer
+    from dataset_builders.divide import load_vocabulary
+
+    truth = read_truth(world / "truth.jsonl")
+    vocabulary = load_vocabulary()
+    scorer = Scorer(str(ROOT / "unipt" / "clip-tiny"), vocabulary)
+    probabilities = scorer.probabilities([Image.open(world / name) for name in truth])
+    found = agreement_of_probabilities(probabilities, vocabulary, list(truth.values()))
+    assert found["required_mean"] > 0.75
+    assert found["optional_precision"] > 0.8
+
+
+def test_the_tiny_model_finds_new_people(world, tmp_path):
+    import json
+
+    dataset, results = tmp_path / "cuhk-pedes", tmp_path / "results.json"
+    for command in (
+        ["-m", "dataset_builders.benchmarks", "cuhk-pedes", "--source", world, "--output", dataset],
+        ["train/evaluate_retrieval.py", "--model", "unipt/unipt-tiny", "--dataset", dataset, "--output", results],
+    ):
+        subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, check=True, capture_output=True)
+    (found,) = json.loads(results.read_text())
+    assert found["identities"] == 30
+    assert found["R1"] > 60
+
+
+def test_the_card_states_a_rank_1_of_at_least_60_on_at_least_200_people():
+    card = (ROOT / "unipt" / "unipt-tiny" / "README.md").read_text(encoding="utf-8")
+    rank_1 = float(re.search(r"this checkpoint\) \| ([\d.]+)", card).group(1))
+    people, queries = map(int, re.search(r"\((\d+) people, \d+ gallery images, (\d+) queries", card).groups())
+    assert rank_1 >= 60 and people >= 200 and queries >= 1600
+    assert "train/evaluate_retrieval.py --dataset" in card
+
+
+@pytest.mark.slow
+def test_the_demo_shows_what_pretraining_is_worth(tmp_path):
+    import json
+
+    subprocess.run([sys.executable, "train/demo.py", "--output", tmp_path], cwd=ROOT, check=True, timeout=1200)
+    rows = {row["name"]: row for row in json.loads((tmp_path / "results.json").read_text())}
+    chance = 100 / rows["untrained"]["identities"]
+    scratch, finetuned = rows["fine-tuned from scratch"]["R1"], rows["fine-tuned from UniPT"]["R1"]
+    assert rows["untrained"]["identities"] >= 100 and rows["untrained"]["gallery"] >= 400
+    assert rows["UniPT zero-shot"]["R1"] >= 20 * chance
+    assert scratch >= 10 * chance
+    assert finetuned >= scratch + 10
+    assert max(row["R1"] for row in rows.values()) <= 90
+    assert (tmp_path / "contact_sheet.png").stat().st_size > 10_000
