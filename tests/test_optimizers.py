@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from optimizers import build_optimizers, parameter_groups, start_from_sine_cosine_positions
+from initialisation import centre_embeddings, start_from_sine_cosine_positions
+from optimizers import build_optimizers, parameter_groups
 from training_loop import pick_precision
 
 
@@ -58,3 +59,25 @@ def test_sine_cosine_positions_tell_neighbours_from_far_patches_and_leave_class_
 def test_a_named_precision_is_taken_as_it_is():
     assert pick_precision("no") == "no"
     assert pick_precision("auto") in ("no", "bf16", "fp16")
+
+
+def test_centring_makes_the_mean_embedding_zero_and_changes_no_difference(tiny_config):
+    from modeling_unipt import UniPTModel
+
+    model = UniPTModel(tiny_config()).eval()
+    batch = {
+        "pixel_values": torch.randn(5, 3, 64, 64),
+        "input_ids": torch.randint(5, 50, (5, 9)),
+        "attention_mask": torch.tensor([[1] * n + [0] * (9 - n) for n in (9, 4, 7, 2, 9)]),
+    }
+
+    def embeds():
+        images = model.get_image_features(pixel_values=batch["pixel_values"]).pooler_output
+        texts = model.get_text_features(batch["input_ids"], batch["attention_mask"]).pooler_output
+        return images.detach(), texts.detach()
+
+    before = embeds()
+    centre_embeddings(model, batch)
+    for old, new in zip(before, embeds(), strict=True):
+        assert new.mean(dim=0).abs().max() < 1e-5
+        assert torch.allclose(new - new[0], old - old[0], atol=1e-5)

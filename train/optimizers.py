@@ -1,4 +1,4 @@
-"""Optimizers and starting positions: what the tiny models need to learn from scratch within minutes."""
+"""Optimizers and their parameter groups."""
 
 import torch
 
@@ -36,17 +36,3 @@ def build_optimizers(model, learning_rates, default_rate, weight_decay, betas, m
         parameters = [parameter for _, parameter in matrices]
         optimizers.append(torch.optim.Muon(parameters, lr=muon_learning_rate, weight_decay=weight_decay))
     return optimizers
-
-
-@torch.no_grad()
-def start_from_sine_cosine_positions(position_embeddings, rows, columns):
-    """Overwrite random position embeddings by two-dimensional sine-cosine ones, as plain ViTs start best from scratch.
-
-    Args:
-        position_embeddings: (..., tokens, D) tensor, D divisible by 4; its last rows * columns tokens are the patches.
-    """
-    dim = position_embeddings.shape[-1]
-    frequencies = 10000.0 ** -(torch.arange(dim // 4) / (dim // 4 - 1))
-    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    waves = [wave(axis.flatten()[:, None] * frequencies) for axis in (x, y) for wave in (torch.sin, torch.cos)]
-    position_embeddings[..., -rows * columns :, :] = torch.cat(waves, dim=1).to(position_embeddings)

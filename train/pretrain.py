@@ -32,6 +32,9 @@ class PretrainArguments:
     projection_dim: int = field(default=768, metadata={"help": "size of the shared embedding"})
     logit_scale: float = field(default=1.0, metadata={"help": "scale (1 / temperature) of the cosine similarity"})
     learnable_logit_scale: bool = field(default=False, metadata={"help": "learn the scale, from --logit_scale on"})
+    centre_embeddings: bool = field(
+        default=False, metadata={"help": "start with projections shifted so that embeddings have mean zero"}
+    )
     mlm_loss_weight: float = field(default=1.0, metadata={"help": "beta of equation 3; 0 leaves MLM out"})
     batch_size: int = field(default=512, metadata={"help": "pairs a step, over all processes"})
     epochs: float = field(default=15, metadata={"help": "passes over the dataset, unless --max_steps is given"})
@@ -52,6 +55,7 @@ class PretrainArguments:
     log_steps: int = field(default=20, metadata={"help": "steps between lines of the log"})
 
 
+CENTRING_PAIRS = 256
 NOT_PART_OF_THE_RESULT = {"output_dir", "num_workers", "save_steps", "log_steps", "cpu"}
 
 
@@ -61,8 +65,8 @@ def build_model(arguments):
 
     from transformers import AutoConfig, AutoTokenizer
 
+    from initialisation import start_from_sine_cosine_positions
     from modeling_unipt import UniPTConfig, UniPTForPreTraining, UniPTImageProcessor, UniPTProcessor
-    from optimizers import start_from_sine_cosine_positions
 
     options = {
         "projection_dim": arguments.projection_dim,
@@ -122,6 +126,7 @@ def main(argv=None):
     from transformers import get_scheduler
 
     from data import Collator, PretrainingPairs, load_rows, steps_per_epoch
+    from initialisation import centre_embeddings
     from optimizers import build_optimizers
     from training_loop import claim_output, pick_precision, run_training, save_result
 
@@ -135,6 +140,9 @@ def main(argv=None):
     )
     set_seed(arguments.seed)
     model, processor = build_model(arguments)
+    pairs, collator = PretrainingPairs(rows, processor, arguments.seed), Collator(processor.tokenizer.pad_token_id)
+    if arguments.centre_embeddings:
+        centre_embeddings(model.unipt, collator([pairs[0, index] for index in range(min(len(pairs), CENTRING_PAIRS))]))
     settings = {k: v for k, v in dataclasses.asdict(arguments).items() if k not in NOT_PART_OF_THE_RESULT}
     folder = claim_output(accelerator, arguments.output_dir, settings | {"command": "pretrain", "rows": len(rows)})
     if folder is None:
@@ -153,8 +161,8 @@ def main(argv=None):
         model,
         optimizers,
         schedulers,
-        PretrainingPairs(rows, processor, arguments.seed),
-        Collator(processor.tokenizer.pad_token_id),
+        pairs,
+        collator,
         pretraining_losses,
         arguments,
         folder,

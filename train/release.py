@@ -21,6 +21,8 @@ CARDS = Path(__file__).parent / "cards"
 
 
 def clip_stages(work):
+    train = [*PYTHON, "train/train_clip.py", "--renders", f"{work}/clip-renders"]
+    train += ["--held_out", f"{work}/clip-held-out"]
     return [
         (
             "Render for the tiny CLIP",
@@ -37,8 +39,13 @@ def clip_stages(work):
         (
             "Train the tiny CLIP",
             "On prompts of single attributes.",
-            [*PYTHON, "train/train_clip.py", "--renders", f"{work}/clip-renders", "--held_out", f"{work}/clip-held-out"]
-            + ["--output_dir", f"{work}/clip-tiny"],
+            [*train, "--output_dir", f"{work}/clip-first", "--max_steps", 2000, "--seed", 9000],
+        ),
+        (
+            "Train it on",
+            "A second warm-up and decay, from where the first ended.",
+            [*train, "--model", f"{work}/clip-first", "--output_dir", f"{work}/clip-tiny", "--max_steps", 2600]
+            + ["--seed", 9003],
         ),
     ]
 

@@ -30,6 +30,7 @@ class TrainClipArguments:
         default=None, metadata={"help": "another such folder, of other seeds, to measure it on"}
     )
     output_dir: str | None = field(default=None, metadata={"help": "folder for the CLIP; must be new"})
+    model: str | None = field(default=None, metadata={"help": "a CLIP trained by this script, to go on from"})
     image_size: int = field(default=128, metadata={"help": "pixels; images are squashed to this square"})
     patch_size: int = field(default=16, metadata={"help": "pixels"})
     max_steps: int = field(default=2000, metadata={"help": "number of steps"})
@@ -68,7 +69,7 @@ def load_pixels(folder, file_names, size):
 def build_clip(arguments, tokenizer):
     from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 
-    from optimizers import start_from_sine_cosine_positions
+    from initialisation import start_from_sine_cosine_positions
 
     text = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -206,7 +207,7 @@ def main(argv=None):
     )
 
     import torch
-    from transformers import CLIPImageProcessor, CLIPProcessor, set_seed
+    from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, set_seed
 
     from build_tokenizers import clip_tokenizer, corpus
     from dataset_builders.divide import load_vocabulary
@@ -222,7 +223,10 @@ def main(argv=None):
     mean = torch.tensor(image_processor.image_mean)[:, None, None]
     std = torch.tensor(image_processor.image_std)[:, None, None]
     device = "cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu"
-    model = build_clip(arguments, tokenizer).to(device)
+    if arguments.model:
+        model = CLIPModel.from_pretrained(arguments.model).to(device)
+    else:
+        model = build_clip(arguments, tokenizer).to(device)
     pixels = load_pixels(arguments.renders, list(truth), size)
     wanted = true_choices(vocabulary, list(truth.values()))
     train_steps(model, tokenizer, vocabulary, pixels, wanted, arguments, device, mean, std)
