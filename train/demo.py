@@ -17,7 +17,7 @@ from modeling_unipt.user_errors import UserError, run_command
 from stages import LAUNCH, PYTHON, RENDER, run_stages
 
 UNLABELLED_PEOPLE, UNLABELLED_VIEWS = 1200, 2
-BENCHMARK = {"identities": 260, "test": 120, "val": 20, "views": 4}
+BENCHMARK = {"identities": 440, "test": 120, "val": 20, "views": 4}
 QUERY = "A woman with long hair in a red coat, carrying a backpack."
 
 

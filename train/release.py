@@ -27,7 +27,7 @@ def clip_stages(work):
         (
             "Render for the tiny CLIP",
             "People of seeds 9001 and 9002, used nowhere else.",
-            [*RENDER, "--output", f"{work}/clip-renders", "--identities", 5000, "--views", 2, "--seed", 9001]
+            [*RENDER, "--output", f"{work}/clip-renders", "--identities", 8000, "--views", 2, "--seed", 9001]
             + ["--layout", "images"],
         ),
         (
@@ -85,7 +85,7 @@ def model_stages(work):
         (
             "Render the pre-training people",
             "Unlabelled, as LUPerson.",
-            [*RENDER, "--output", f"{work}/pretraining-renders", "--identities", 4000, "--views", 2, "--seed", 9200]
+            [*RENDER, "--output", f"{work}/pretraining-renders", "--identities", 3500, "--views", 2, "--seed", 9200]
             + ["--layout", "images"],
         ),
         ("Build the pre-training dataset", "Pseudo-texts.", luperson_t(work, "pretraining", 1, 4)),

@@ -47,6 +47,12 @@ def _save_checkpoint(accelerator, folder, step, log):
     accelerator.wait_for_everyone()
 
 
+def use_all_cores(accelerator):
+    """Let this process compute with its share of the CPU's cores; ``accelerate launch`` would give it a single thread."""
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // accelerator.num_processes))
+
+
 def run_training(accelerator, model, optimizers, schedulers, dataset, collator, compute_loss, arguments, folder):
     """Train for ``arguments.max_steps`` steps, going on from the newest whole checkpoint below ``folder`` if any.
 
@@ -59,6 +65,7 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
     Raises:
         UserError: the loss is no longer finite (names the step; the checkpoints stay).
     """
+    use_all_cores(accelerator)
     checkpoints = Path(folder) / "checkpoints"
     model = accelerator.prepare(model)
     optimizers = [accelerator.prepare(optimizer) for optimizer in optimizers]

@@ -163,7 +163,7 @@ def sample_view(seed, person_number, view_number, person):
     rng = np.random.default_rng([seed, person_number, 1 + view_number, 0])
     order = np.random.default_rng([seed, person_number, 0, 1]).permutation(len(CAMERAS))
     camera = CAMERAS[order[view_number % len(CAMERAS)]]
-    sector = choose(rng, {"front": 44, "side": 34, "back": 22})
+    sector = choose(rng, {"front": 50, "side": 35, "back": 15})
     turn = {"front": rng.uniform(-0.7, 0.7), "side": rng.uniform(0.7, 1.95), "back": rng.uniform(1.95, np.pi)}[sector]
     yaw = turn if sector == "front" else turn * (1 if rng.random() < 0.5 else -1)
     action = person.usual_action

@@ -66,11 +66,11 @@ def _frame(solids, rotation, rng, height, width):
     middle = middle + rng.normal(0, 0.015, 2) * size
     low, high = middle - size / 2, middle + size / 2
     cut = rng.random()
-    if cut < 0.1:
+    if cut < 0.07:
         low[1] += size[1] * rng.uniform(0.06, 0.2)
-    elif cut < 0.15:
+    elif cut < 0.1:
         high[1] -= size[1] * rng.uniform(0.02, 0.07)
-    elif cut < 0.2:
+    elif cut < 0.15:
         shift = size[0] * rng.uniform(0.06, 0.16) * (1 if rng.random() < 0.5 else -1)
         low[0], high[0] = low[0] + shift, high[0] + shift
     return low[0], high[0], low[1], high[1]
@@ -164,7 +164,7 @@ def render(person, view, style, rng, height=192, width=64):
     pixels, parts = draw(person, view, style, rng, height, width)
     pixels = _spoil(pixels, style, rng)
     data = io.BytesIO()
-    quality = int(np.clip(style.quality + rng.integers(-12, 9), 40, 95))
+    quality = int(np.clip(style.quality + rng.integers(-8, 6), 45, 95))
     Image.fromarray(pixels).save(data, "JPEG", quality=quality)
     return data.getvalue(), _boxes(parts, OVERSAMPLING)
 
@@ -207,7 +207,7 @@ def draw(person, view, style, rng, height, width):
         free = 1 - painted[..., 3] if depth < to_pixel(bone.head)[2] else 1.0
         smoke = _puff(image, rng, (x, y), 0.075 * max(bone.scale, 0.8) * metre[1], free)
         parts[(smoke > 0.35).repeat(k, 0).repeat(k, 1)] = PART_NUMBER["smoke"]
-    if rng.random() < 0.13:
+    if rng.random() < 0.1:
         hidden = scenery.occlude(image, rng)
         parts[hidden.repeat(k, 0).repeat(k, 1)] = -1
     return image, parts
@@ -216,11 +216,11 @@ def draw(person, view, style, rng, height, width):
 def _spoil(image, style, rng):
     """Exposure, white balance, blur and noise of a camera; returns (H, W, 3) uint8."""
     height = image.shape[0]
-    image = image * (style.balance * style.exposure * rng.uniform(0.85, 1.12))
+    image = image * (style.balance * style.exposure * rng.uniform(0.9, 1.09))
     contrast = rng.uniform(0.85, 1.1)
     image = np.clip(0.45 + contrast * (image - 0.45), 0, 1)
     sharp = Image.fromarray((image * 255).astype(np.uint8))
-    radius = (style.blur + rng.exponential(0.15)) * height / 192
+    radius = (style.blur + rng.exponential(0.08)) * height / 192
     pixels = np.asarray(sharp.filter(ImageFilter.GaussianBlur(min(radius, 1.5 * height / 192))), np.float32)
     noise = rng.standard_normal(pixels.shape[:2] + (1,), np.float32) * np.float32(255 * style.noise)
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)

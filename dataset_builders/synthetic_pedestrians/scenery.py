@@ -12,12 +12,12 @@ class CameraStyle:
         base = rng.uniform(0.3, 0.75)
         self.wall = np.clip(base + rng.normal(0, 0.045, 3), 0.12, 0.9).astype(np.float32)
         self.floor = np.clip(rng.uniform(0.3, 0.7) + rng.normal(0, 0.045, 3), 0.15, 0.85).astype(np.float32)
-        warmth, tint = rng.normal(0, 0.028), rng.normal(0, 0.01)
+        warmth, tint = rng.normal(0, 0.018), rng.normal(0, 0.007)
         self.balance = np.array([1 + warmth, 1 + tint, 1 - warmth], np.float32)
         self.exposure = float(rng.uniform(0.92, 1.1))
-        self.blur = float(rng.uniform(0.25, 0.65))
-        self.noise = float(rng.uniform(0.004, 0.022))
-        self.quality = int(rng.integers(55, 92))
+        self.blur = float(rng.uniform(0.2, 0.45))
+        self.noise = float(rng.uniform(0.003, 0.014))
+        self.quality = int(rng.integers(62, 90))
         self.wall_kind = ("plain", "stripes", "bricks", "windows")[int(rng.integers(4))]
         self.period = float(rng.uniform(0.05, 0.16))
 
