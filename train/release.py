@@ -21,8 +21,6 @@ CARDS = Path(__file__).parent / "cards"
 
 
 def clip_stages(work):
-    train = [*PYTHON, "train/train_clip.py", "--renders", f"{work}/clip-renders"]
-    train += ["--held_out", f"{work}/clip-held-out"]
     return [
         (
             "Render for the tiny CLIP",
@@ -39,13 +37,8 @@ def clip_stages(work):
         (
             "Train the tiny CLIP",
             "On prompts of single attributes.",
-            [*train, "--output_dir", f"{work}/clip-first", "--max_steps", 2000, "--seed", 9000],
-        ),
-        (
-            "Train it on",
-            "A second warm-up and decay, from where the first ended.",
-            [*train, "--model", f"{work}/clip-first", "--output_dir", f"{work}/clip-tiny", "--max_steps", 2600]
-            + ["--seed", 9003],
+            [*PYTHON, "train/train_clip.py", "--renders", f"{work}/clip-renders", "--held_out", f"{work}/clip-held-out"]
+            + ["--output_dir", f"{work}/clip-tiny", "--max_steps", 1800, "--seed", 9000],
         ),
     ]
 
@@ -94,13 +87,13 @@ def model_stages(work):
         (
             "Pre-train",
             "The released model's first half.",
-            [*LAUNCH, "train/pretrain.py", "--config", "train/configs/pretrain_tiny.yaml", "--max_steps", 1800]
+            [*LAUNCH, "train/pretrain.py", "--config", "train/configs/pretrain_tiny.yaml", "--max_steps", 900]
             + ["--dataset", f"{work}/pretraining", "--output_dir", f"{work}/pretrained"],
         ),
         (
             "Fine-tune",
             "The released model's second half.",
-            [*LAUNCH, "train/finetune.py", "--config", "train/configs/finetune_tiny.yaml", "--max_steps", 1200]
+            [*LAUNCH, "train/finetune.py", "--config", "train/configs/finetune_tiny.yaml", "--max_steps", 700]
             + ["--model", f"{work}/pretrained", "--dataset", f"{work}/cuhk-pedes", "--output_dir", f"{work}/finetuned"],
         ),
         (

@@ -30,10 +30,9 @@ class TrainClipArguments:
         default=None, metadata={"help": "another such folder, of other seeds, to measure it on"}
     )
     output_dir: str | None = field(default=None, metadata={"help": "folder for the CLIP; must be new"})
-    model: str | None = field(default=None, metadata={"help": "a CLIP trained by this script, to go on from"})
     image_size: int = field(default=128, metadata={"help": "pixels; images are squashed to this square"})
     patch_size: int = field(default=16, metadata={"help": "pixels"})
-    max_steps: int = field(default=2000, metadata={"help": "number of steps"})
+    max_steps: int = field(default=1800, metadata={"help": "number of steps"})
     batch_size: int = field(default=48, metadata={"help": "images a step"})
     negatives: int = field(default=64, metadata={"help": "prompts compared a step where an attribute has more"})
     learning_rate: float = field(default=1e-3, metadata={"help": "peak rate of AdamW"})
@@ -207,7 +206,7 @@ def main(argv=None):
     )
 
     import torch
-    from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, set_seed
+    from transformers import CLIPImageProcessor, CLIPProcessor, set_seed
 
     from build_tokenizers import clip_tokenizer, corpus
     from dataset_builders.divide import load_vocabulary
@@ -223,10 +222,7 @@ def main(argv=None):
     mean = torch.tensor(image_processor.image_mean)[:, None, None]
     std = torch.tensor(image_processor.image_std)[:, None, None]
     device = "cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu"
-    if arguments.model:
-        model = CLIPModel.from_pretrained(arguments.model).to(device)
-    else:
-        model = build_clip(arguments, tokenizer).to(device)
+    model = build_clip(arguments, tokenizer).to(device)
     pixels = load_pixels(arguments.renders, list(truth), size)
     wanted = true_choices(vocabulary, list(truth.values()))
     train_steps(model, tokenizer, vocabulary, pixels, wanted, arguments, device, mean, std)

@@ -48,9 +48,10 @@ def _save_checkpoint(accelerator, folder, step, log):
 
 
 def use_all_cores(accelerator):
-    """Let this process compute with its share of the CPU's cores; ``accelerate launch`` would give it a single thread."""
+    """Compute with this process's share of the cores; ``accelerate launch`` would leave it a single thread."""
     if accelerator.device.type == "cpu":
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // accelerator.num_processes))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        torch.set_num_threads(max(1, cores // accelerator.num_processes))
 
 
 def run_training(accelerator, model, optimizers, schedulers, dataset, collator, compute_loss, arguments, folder):
