@@ -93,6 +93,8 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
     bar = tqdm(total=arguments.max_steps, initial=step, unit="step", disable=not accelerator.is_main_process)
     since, since_step, sums = time.perf_counter(), step, {}
     for batch in loader:
+        # Dropout and drawn negatives follow from the step alone, so that a resumed run repeats an uninterrupted one.
+        torch.manual_seed((arguments.seed * 1_000_003 + step) * 1_009 + accelerator.process_index)
         losses = compute_loss(model, batch)
         accelerator.backward(losses["loss"])
         if arguments.max_grad_norm:
