@@ -38,7 +38,7 @@ def test_the_sample_dataset_loads_by_name_and_streams(monkeypatch):
     }  # fmt: skip
 
 
-def test_the_tiny_clip_picks_true_attributes_of_new_people(world):
+def test_the_tiny_clip_is_as_good_as_its_card_says_on_new_people(world):
     from PIL import Image
 
     from dataset_builders.agreement import agreement_of_probabilities, read_truth
@@ -50,11 +50,13 @@ def test_the_tiny_clip_picks_true_attributes_of_new_people(world):
     scorer = Scorer(str(ROOT / "unipt" / "clip-tiny"), vocabulary)
     probabilities = scorer.probabilities([Image.open(world / name) for name in truth])
     found = agreement_of_probabilities(probabilities, vocabulary, list(truth.values()))
-    assert found["required_mean"] > 0.75
-    assert found["optional_precision"] > 0.8
+    card = (ROOT / "unipt" / "clip-tiny" / "README.md").read_text(encoding="utf-8")
+    stated = float(re.search(r"\| \*\*mean\*\* \| \*\*([\d.]+) %", card).group(1)) / 100
+    assert found["required_mean"] > stated - 0.06
+    assert found["optional_precision"] > 0.9
 
 
-def test_the_tiny_model_finds_new_people(world, tmp_path):
+def test_the_tiny_model_is_as_good_as_its_card_says_on_new_people(world, tmp_path):
     import json
 
     dataset, results = tmp_path / "cuhk-pedes", tmp_path / "results.json"
@@ -64,16 +66,12 @@ def test_the_tiny_model_finds_new_people(world, tmp_path):
     ):
         subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, check=True, capture_output=True)
     (found,) = json.loads(results.read_text())
-    assert found["identities"] == 30
-    assert found["R1"] > 60
-
-
-def test_the_card_states_a_rank_1_of_at_least_60_on_at_least_200_people():
     card = (ROOT / "unipt" / "unipt-tiny" / "README.md").read_text(encoding="utf-8")
-    rank_1 = float(re.search(r"this checkpoint\) \| ([\d.]+)", card).group(1))
+    stated = float(re.search(r"this checkpoint\) \| ([\d.]+)", card).group(1))
     people, queries = map(int, re.search(r"\((\d+) people, \d+ gallery images, (\d+) queries", card).groups())
-    assert rank_1 >= 60 and people >= 200 and queries >= 1600
-    assert "train/evaluate_retrieval.py --dataset" in card
+    assert people >= 200 and queries >= 1600
+    assert found["identities"] == 30
+    assert found["R1"] >= stated  # fewer people are easier to tell apart
 
 
 @pytest.mark.slow
@@ -85,8 +83,8 @@ def test_the_demo_shows_what_pretraining_is_worth(tmp_path):
     chance = 100 / rows["untrained"]["identities"]
     scratch, finetuned = rows["fine-tuned from scratch"]["R1"], rows["fine-tuned from UniPT"]["R1"]
     assert rows["untrained"]["identities"] >= 100 and rows["untrained"]["gallery"] >= 400
-    assert rows["UniPT zero-shot"]["R1"] >= 20 * chance
-    assert scratch >= 10 * chance
+    assert rows["UniPT zero-shot"]["R1"] >= 12 * chance
+    assert rows["untrained"]["R1"] <= 4 * chance
     assert finetuned >= scratch + 10
     assert max(row["R1"] for row in rows.values()) <= 90
     assert (tmp_path / "contact_sheet.png").stat().st_size > 10_000
