@@ -8,7 +8,6 @@ The dataset needs the columns `image`, `captions` and `person_id`; `python -m da
 Kill it and run the same command again: it goes on from its last checkpoint.
 """
 
-import dataclasses
 from dataclasses import dataclass, field
 
 from arguments import parse_arguments, require
@@ -41,9 +40,6 @@ class FinetuneArguments:
     num_workers: int = field(default=1, metadata={"help": "processes that load data"})
     save_steps: int = field(default=500, metadata={"help": "steps between checkpoints; 0: none"})
     log_steps: int = field(default=20, metadata={"help": "steps between lines of the log"})
-
-
-NOT_PART_OF_THE_RESULT = {"output_dir", "num_workers", "save_steps", "log_steps", "cpu"}
 
 
 def build_finetuner(model, identities, margin):
@@ -104,8 +100,7 @@ def main(argv=None):
         mixed_precision=pick_precision(arguments.precision),
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
-    settings = {k: v for k, v in dataclasses.asdict(arguments).items() if k not in NOT_PART_OF_THE_RESULT}
-    folder = claim_output(accelerator, arguments.output_dir, settings | {"command": "finetune", "pairs": len(pairs)})
+    folder = claim_output(accelerator, arguments, {"command": "finetune", "pairs": len(pairs)})
     if folder is None:
         return
     set_seed(arguments.seed)

@@ -9,7 +9,6 @@ Kill it and run the same command again: it goes on from its last checkpoint. Wit
 pre-training would start from, which is the baseline without person pre-training.
 """
 
-import dataclasses
 from dataclasses import dataclass, field
 
 from arguments import parse_arguments, require
@@ -56,7 +55,6 @@ class PretrainArguments:
 
 
 CENTRING_PAIRS = 256
-NOT_PART_OF_THE_RESULT = {"output_dir", "num_workers", "save_steps", "log_steps", "cpu"}
 
 
 def build_model(arguments):
@@ -143,8 +141,7 @@ def main(argv=None):
     pairs, collator = PretrainingPairs(rows, processor, arguments.seed), Collator(processor.tokenizer.pad_token_id)
     if arguments.centre_embeddings:
         centre_embeddings(model.unipt, collator([pairs[0, index] for index in range(min(len(pairs), CENTRING_PAIRS))]))
-    settings = {k: v for k, v in dataclasses.asdict(arguments).items() if k not in NOT_PART_OF_THE_RESULT}
-    folder = claim_output(accelerator, arguments.output_dir, settings | {"command": "pretrain", "rows": len(rows)})
+    folder = claim_output(accelerator, arguments, {"command": "pretrain", "rows": len(rows)})
     if folder is None:
         return
     optimizers = build_optimizers(

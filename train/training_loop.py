@@ -1,5 +1,6 @@
 """The loop that pre-training and fine-tuning share: steps, log, checkpoints, exact resume."""
 
+import dataclasses
 import json
 import math
 import os
@@ -16,6 +17,7 @@ from modeling_unipt.output_folders import finish_output, start_output
 from modeling_unipt.user_errors import UserError
 
 CHECKPOINTS_KEPT = 2
+NOT_PART_OF_THE_RESULT = {"output_dir", "num_workers", "save_steps", "log_steps", "cpu"}
 
 
 def pick_precision(wanted):
@@ -153,12 +155,16 @@ def write_log(log, folder, title):
     plt.close(figure)
 
 
-def claim_output(accelerator, output, settings):
-    """``start_output`` with resumption, done once and told to every process."""
+def claim_output(accelerator, arguments, more):
+    """``start_output`` with resumption, done once and told to every process.
+
+    Its settings are the ``arguments`` that shape the result, and ``more``.
+    """
+    settings = {k: v for k, v in dataclasses.asdict(arguments).items() if k not in NOT_PART_OF_THE_RESULT} | more
     told = [None, None]
     if accelerator.is_main_process:
         try:
-            told[0] = start_output(output, settings, keep_partial=True)
+            told[0] = start_output(arguments.output_dir, settings, keep_partial=True)
         except UserError as error:
             told[1] = error
     if accelerator.num_processes > 1:
