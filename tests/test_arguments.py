@@ -31,6 +31,11 @@ def test_unknown_key_is_named_with_the_nearest(tmp_path):
         parse(tmp_path, "learning_rte: 1\n")
 
 
+def test_a_value_that_is_no_choice_is_named_with_the_nearest(tmp_path):
+    with pytest.raises(UserError, match="precision is 'bf6'; the nearest valid one is 'bf16'"):
+        parse(tmp_path, "precision: bf6\n")
+
+
 @pytest.mark.parametrize("text, message", [("a: [", "not valid YAML near line"), ("- a\n", "must hold 'key: value'")])
 def test_malformed_yaml_is_one_sentence(tmp_path, text, message):
     with pytest.raises(UserError, match=message):

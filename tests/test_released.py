@@ -38,6 +38,11 @@ def test_the_sample_dataset_loads_by_name_and_streams(monkeypatch):
     }  # fmt: skip
 
 
+def test_the_released_code_is_the_packages_own():
+    for path in (ROOT / "unipt" / "unipt-tiny").glob("*.py"):
+        assert path.read_bytes() == (ROOT / "modeling_unipt" / path.name).read_bytes(), "make release again"
+
+
 def test_the_tiny_clip_is_as_good_as_its_card_says_on_new_people(world):
     from PIL import Image
 

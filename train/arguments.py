@@ -58,6 +58,12 @@ def parse_arguments(arguments_class, module_doc, argv=None):
         }
         parser.set_defaults(**values)
     namespace = vars(parser.parse_args(argv))
+    for action in parser._actions:  # argparse itself checks only what stands on the command line
+        if action.choices and namespace[action.dest] not in action.choices:
+            raise UserError(
+                f"configuration {config}: {action.dest} is '{namespace[action.dest]}'; "
+                f"{_nearest(str(namespace[action.dest]), [str(choice) for choice in action.choices])}"
+            )
     return arguments_class(**{name: namespace[name] for name in known})
 
 

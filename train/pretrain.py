@@ -10,6 +10,7 @@ pre-training would start from, which is the baseline without person pre-training
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from arguments import parse_arguments, require
 from modeling_unipt.user_errors import UserError, run_command
@@ -46,7 +47,12 @@ class PretrainArguments:
     warmup_ratio: float = field(default=0.1, metadata={"help": "share of the steps with a rising rate"})
     scheduler: str = field(default="linear", metadata={"help": "transformers schedule after warm-up, to 0"})
     max_grad_norm: float = field(default=1.0, metadata={"help": "0: no clipping"})
-    precision: str = field(default="auto", metadata={"help": "auto, no, bf16 or fp16; auto: bf16 where it is native"})
+    precision: Literal["auto", "no", "bf16", "fp16"] = field(
+        default="auto", metadata={"help": "auto: bf16 where it is native"}
+    )
+    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = field(
+        default="sdpa", metadata={"help": "how attention is computed; eager trains small models faster on a CPU"}
+    )
     cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
     seed: int = field(default=0, metadata={"help": "of weights, order, captions, masks and dropout"})
     num_workers: int = field(default=1, metadata={"help": "processes that load data"})
@@ -126,7 +132,7 @@ def main(argv=None):
     from data import Collator, PretrainingPairs, load_rows, steps_per_epoch
     from initialisation import centre_embeddings
     from optimizers import build_optimizers
-    from training_loop import claim_output, pick_precision, run_training, save_result
+    from training_loop import claim_output, pick_precision, run_training, save_result, set_attention
 
     rows = load_rows(arguments.dataset, arguments.split, ["image", "captions"])
     if arguments.max_steps < 0:
@@ -138,6 +144,7 @@ def main(argv=None):
     )
     set_seed(arguments.seed)
     model, processor = build_model(arguments)
+    set_attention(model, arguments.attn_implementation)
     pairs, collator = PretrainingPairs(rows, processor, arguments.seed), Collator(processor.tokenizer.pad_token_id)
     if arguments.centre_embeddings:
         centre_embeddings(model.unipt, collator([pairs[0, index] for index in range(min(len(pairs), CENTRING_PAIRS))]))

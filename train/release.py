@@ -25,7 +25,7 @@ def clip_stages(work):
         (
             "Render for the tiny CLIP",
             "People of seeds 9001 and 9002, used nowhere else.",
-            [*RENDER, "--output", f"{work}/clip-renders", "--identities", 8000, "--views", 2, "--seed", 9001]
+            [*RENDER, "--output", f"{work}/clip-renders", "--identities", 30000, "--views", 1, "--seed", 9001]
             + ["--layout", "images"],
         ),
         (
@@ -38,7 +38,7 @@ def clip_stages(work):
             "Train the tiny CLIP",
             "On prompts of single attributes.",
             [*PYTHON, "train/train_clip.py", "--renders", f"{work}/clip-renders", "--held_out", f"{work}/clip-held-out"]
-            + ["--output_dir", f"{work}/clip-tiny", "--max_steps", 1800, "--seed", 9000],
+            + ["--output_dir", f"{work}/clip-tiny", "--max_steps", 2000, "--seed", 9000],
         ),
     ]
 

@@ -15,6 +15,7 @@ Prints, and writes to `agreement.json`, how far its picks agree with the truth o
 import json
 import os
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -32,13 +33,12 @@ class TrainClipArguments:
     output_dir: str | None = field(default=None, metadata={"help": "folder for the CLIP; must be new"})
     image_size: int = field(default=128, metadata={"help": "pixels; images are squashed to this square"})
     patch_size: int = field(default=16, metadata={"help": "pixels"})
-    max_steps: int = field(default=1800, metadata={"help": "number of steps"})
-    batch_size: int = field(default=48, metadata={"help": "images a step"})
-    negatives: int = field(default=64, metadata={"help": "prompts compared a step where an attribute has more"})
+    max_steps: int = field(default=2000, metadata={"help": "number of steps"})
+    batch_size: int = field(default=192, metadata={"help": "images a step"})
     learning_rate: float = field(default=1e-3, metadata={"help": "peak rate of AdamW"})
     muon_learning_rate: float = field(default=0.02, metadata={"help": "peak rate of Muon, for matrices in layers"})
     weight_decay: float = field(default=0.05, metadata={"help": "not applied to biases and norms"})
-    precision: str = field(default="auto", metadata={"help": "auto, no or bf16"})
+    precision: Literal["auto", "no", "bf16"] = field(default="auto", metadata={"help": "auto: bf16 where it is native"})
     cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
     seed: int = field(default=9000, metadata={"help": "of weights, order and augmentation"})
 
@@ -72,6 +72,7 @@ def build_clip(arguments, tokenizer):
 
     text = CLIPTextConfig(
         vocab_size=len(tokenizer),
+        hidden_act="gelu",
         hidden_size=128,
         intermediate_size=512,
         num_hidden_layers=2,
@@ -82,6 +83,7 @@ def build_clip(arguments, tokenizer):
         pad_token_id=tokenizer.pad_token_id,
     )
     vision = CLIPVisionConfig(
+        hidden_act="gelu",
         hidden_size=192,
         intermediate_size=768,
         num_hidden_layers=4,
@@ -111,28 +113,22 @@ def augmented(pixels, rng, mean, std):
     return (values - mean) / std
 
 
-def candidates(choices, truth_indices, limit, rng):
-    """Indices of the prompts to compare: all, or the batch's true ones filled up at random to ``limit``."""
-    if choices <= limit:
-        return np.arange(choices)
-    wanted = np.unique(truth_indices)
-    others = np.setdiff1d(np.arange(choices), wanted)
-    return np.sort(np.concatenate([wanted, rng.choice(others, size=max(0, limit - len(wanted)), replace=False)]))
-
-
-def train_steps(model, tokenizer, vocabulary, pixels, truth, arguments, device, mean, std):
-    """The training loop: one image pass and one pass over the candidate prompts a step."""
+def train_steps(model, tokenizer, vocabulary, pixels, wanted, arguments, device, mean, std):
+    """The training loop: one pass over a batch of images and one over all prompts a step."""
     import torch
     from torch.nn import functional as F
     from tqdm import tqdm
     from transformers import get_scheduler
 
+    from data import EpochBatches
     from optimizers import build_optimizers
     from training_loop import pick_precision
 
     precision = pick_precision(arguments.precision)
     all_prompts = [choice.prompt for attribute in vocabulary.attributes.values() for choice in attribute.choices]
     encoded = tokenizer(all_prompts, padding=True, return_tensors="pt").to(device)
+    sizes = [len(attribute.choices) for attribute in vocabulary.attributes.values()]
+    wanted = {name: torch.from_numpy(indices).to(device) for name, indices in wanted.items()}
     optimizers = build_optimizers(
         model, {}, arguments.learning_rate, arguments.weight_decay, (0.9, 0.98), arguments.muon_learning_rate
     )
@@ -140,31 +136,19 @@ def train_steps(model, tokenizer, vocabulary, pixels, truth, arguments, device, 
         get_scheduler("cosine", optimizer, arguments.max_steps // 20, arguments.max_steps) for optimizer in optimizers
     ]
     rng = np.random.default_rng(arguments.seed)
+    batches = EpochBatches(len(pixels), arguments.batch_size, arguments.seed, 0, arguments.max_steps)
     model.train()
-    bar = tqdm(range(arguments.max_steps), desc="training", unit="step")
-    for step in bar:
-        picked = rng.choice(len(pixels), size=arguments.batch_size, replace=False)
+    bar = tqdm(batches, desc="training", unit="step")
+    for step, batch in enumerate(bar):
+        picked = [index for _, index in batch]
         images = augmented(pixels[picked], rng, mean, std).to(device)
         with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            image_embeds = F.normalize(model.get_image_features(pixel_values=images).pooler_output.float(), dim=-1)
-            compared, offset = {}, 0
-            for name, attribute in vocabulary.attributes.items():
-                compared[name] = (
-                    offset,
-                    candidates(len(attribute.choices), truth[name][picked], arguments.negatives, rng),
-                )
-                offset += len(attribute.choices)
-            rows = np.concatenate([offset + chosen for offset, chosen in compared.values()])
-            text_embeds = model.get_text_features(
-                input_ids=encoded["input_ids"][rows], attention_mask=encoded["attention_mask"][rows]
-            ).pooler_output
+            image_embeds = model.get_image_features(pixel_values=images).pooler_output
+            text_embeds = model.get_text_features(**encoded).pooler_output
         # In full precision: at first all cosines are nearly equal, and bfloat16 would round their differences away.
-        logits = model.logit_scale.exp() * image_embeds @ F.normalize(text_embeds.float(), dim=-1).T
-        parts = logits.split([len(chosen) for _, chosen in compared.values()], dim=1)
-        losses = [
-            F.cross_entropy(part, torch.from_numpy(np.searchsorted(chosen, truth[name][picked])).to(device))
-            for (name, (_, chosen)), part in zip(compared.items(), parts, strict=True)
-        ]
+        cosines = F.normalize(image_embeds.float(), dim=-1) @ F.normalize(text_embeds.float(), dim=-1).T
+        logits = (model.logit_scale.exp() * cosines).split(sizes, dim=1)
+        losses = [F.cross_entropy(part, wanted[name][picked]) for name, part in zip(wanted, logits, strict=True)]
         loss = torch.stack(losses).sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -29,6 +29,15 @@ def pick_precision(wanted):
     return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "no"
 
 
+def set_attention(model, implementation):
+    """Have ``model`` compute attention by ``implementation``; a UserError says why that cannot be done here."""
+    try:
+        model.set_attn_implementation(implementation)
+    except (ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"--attn_implementation {implementation} cannot be used here: {reason}") from None
+
+
 def _checkpoints(folder):
     found = [path for path in Path(folder).glob("step-*") if re.fullmatch(r"step-\d{8}", path.name)]
     return sorted(found)

@@ -143,11 +143,15 @@ def add_upper(solids, person, view, bone):
         solids.ellipsoid(
             material, bone.at(0, 0.14, 0.05), ((waist + grow) * s, 0.15 * s, 0.135 * s * w), bone.torso, offset=0.14
         )
-    _add_sleeves(solids, material, garment, bone, thick, a)
-    _add_details(solids, person, view, bone, garment, chest, waist, thick)
+    trim = _darker("upper", person.looks["upper"], 0.55)
+    if garment == "jacket":  # its waistband and cuffs tell it from a shirt also from behind
+        band = bone.at(0, hem, 0), bone.at(0, hem + 0.075, 0)
+        solids.cone(trim, *band, (hip + 0.01) * s, (hip + 0.006) * s, cut=True, **flat)
+    _add_sleeves(solids, material, trim, garment, bone, thick, a)
+    _add_details(solids, person, view, bone, garment, trim, chest, waist, thick)
 
 
-def _add_sleeves(solids, material, garment, bone, thick, a):
+def _add_sleeves(solids, material, trim, garment, bone, thick, a):
     s, w = bone.scale, bone.wide
     slim = 0.92 if a["gender"] == "woman" else 1.0
     for i in (RIGHT, LEFT):
@@ -157,6 +161,8 @@ def _add_sleeves(solids, material, garment, bone, thick, a):
             upper, lower = (0.054 * w * slim + thick) * s, (0.046 * slim + thick * 0.9) * s
             solids.cone(material, shoulder, elbow, upper, lower)
             solids.cone(material, wrist, elbow, 0.9 * lower, lower, cut=True)
+            if garment == "jacket":
+                solids.cone(trim, wrist, elbow + 0.62 * (hand - elbow), lower, 1.06 * lower, cut=True)
         elif garment in ("t-shirt", "dress"):
             end = shoulder + 0.66 * (elbow - shoulder)
             solids.cone(material, end, shoulder, 0.073 * s * slim, 0.064 * s * w * slim, cut=True)
@@ -171,12 +177,11 @@ def _add_sleeves(solids, material, garment, bone, thick, a):
                 )
 
 
-def _add_details(solids, person, view, bone, garment, chest, waist, thick):
+def _add_details(solids, person, view, bone, garment, trim, chest, waist, thick):
     """What tells garments apart: placket and collar, hood and pocket, open front, long skirts."""
     looks, s, w, neck = person.looks, bone.scale, bone.wide, bone.torso_length
     material = cloth(person, "upper")
     plain = Material("upper", looks["upper"])
-    trim = _darker("upper", looks["upper"], 0.55)
     front = 0.7 * (chest + thick)
     if garment in ("shirt", "jacket", "coat"):
         collar = Material("upper", (0.96, 0.96, 0.96) if looks["upper"].mean() < 0.6 else looks["upper"] * 0.55)
