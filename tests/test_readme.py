@@ -1,5 +1,6 @@
 """README's Python example runs as printed, from the root of the clone, in a process of its own."""
 
+import json
 import re
 import subprocess
 import sys
@@ -30,3 +31,22 @@ def test_every_make_target_named_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.M))
     assert {"demo", "test", "app"} <= named <= targets
+
+
+def test_the_tables_of_three_seeds_are_what_was_measured_and_show_what_is_said():
+    """Issue 2: zero-shot 20 x chance, from scratch 10 x, pre-training worth 10 points, or 5 at half the budget."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / "docs" / "demo_seeds.md").read_text(encoding="utf-8") in text
+    seeds = json.loads((ROOT / "docs" / "demo_seeds.json").read_text(encoding="utf-8"))
+    assert len(seeds) == 3
+    for measured in seeds:
+        rows = {row["name"]: row for row in measured["rows"]}
+        rank_1 = {name: row["R1"] for name, row in rows.items()}
+        chance = 100 / rows["untrained"]["identities"]
+        assert rows["untrained"]["identities"] >= 100 and rows["untrained"]["gallery"] >= 400
+        assert rank_1["untrained"] <= 4 * chance
+        assert rank_1["UniPT zero-shot"] >= 20 * chance
+        assert rank_1["fine-tuned from scratch"] >= 10 * chance
+        assert rank_1["fine-tuned from UniPT"] >= rank_1["fine-tuned from scratch"] + 10
+        assert rank_1["fine-tuned from UniPT"] >= rank_1["from scratch, twice the steps"] + 5
+        assert 90 <= measured["oracle_R1"] <= 99 and max(rank_1.values()) <= 90
