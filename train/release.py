@@ -51,7 +51,7 @@ def luperson_t(work, name, seed, captions):
 
 
 def render_benchmark(work):
-    return [*RENDER, "--output", f"{work}/benchmark", "--identities", 1000, "--views", 4, "--seed", 9300] + [
+    return [*RENDER, "--output", f"{work}/benchmark", "--identities", 2250, "--views", 4, "--seed", 9300] + [
         "--test-identities", 200, "--val-identities", 50, "--layout", "cuhk-pedes",
     ]  # fmt: skip
 
@@ -78,7 +78,7 @@ def model_stages(work):
         (
             "Render the pre-training people",
             "Unlabelled, as LUPerson.",
-            [*RENDER, "--output", f"{work}/pretraining-renders", "--identities", 3500, "--views", 2, "--seed", 9200]
+            [*RENDER, "--output", f"{work}/pretraining-renders", "--identities", 6000, "--views", 2, "--seed", 9200]
             + ["--layout", "images"],
         ),
         ("Build the pre-training dataset", "Pseudo-texts.", luperson_t(work, "pretraining", 1, 4)),
@@ -87,13 +87,13 @@ def model_stages(work):
         (
             "Pre-train",
             "The released model's first half.",
-            [*LAUNCH, "train/pretrain.py", "--config", "train/configs/pretrain_tiny.yaml", "--max_steps", 900]
+            [*LAUNCH, "train/pretrain.py", "--config", "train/configs/pretrain_tiny.yaml", "--max_steps", 2500]
             + ["--dataset", f"{work}/pretraining", "--output_dir", f"{work}/pretrained"],
         ),
         (
             "Fine-tune",
             "The released model's second half.",
-            [*LAUNCH, "train/finetune.py", "--config", "train/configs/finetune_tiny.yaml", "--max_steps", 700]
+            [*LAUNCH, "train/finetune.py", "--config", "train/configs/finetune_tiny.yaml", "--max_steps", 2500]
             + ["--model", f"{work}/pretrained", "--dataset", f"{work}/cuhk-pedes", "--output_dir", f"{work}/finetuned"],
         ),
         (
