@@ -1,4 +1,4 @@
-"""Work cut into shards that any number of processes share through files alone: a lock for each, a marker for each shard.
+"""Work cut into shards that any number of processes share through files alone: a lock, and a marker for each shard.
 
 A shard's marker is written last, by rename, and holds what the shard found; so whatever has a marker is whole, and
 everything else is done again. Shard i belongs to the process whose rank is i modulo the number of processes.
@@ -28,7 +28,7 @@ class Team:
 
 
 def find_team(rank=None, size=None, environment=os.environ):
-    """The team that was named, or that ``torchrun`` and ``accelerate launch`` announce (RANK, WORLD_SIZE), or one alone.
+    """The team that was named, or that ``torchrun`` and ``accelerate launch`` announce (RANK, WORLD_SIZE), or just one.
 
     Raises:
         UserError: rank without size or the reverse, or no such rank.
@@ -40,7 +40,7 @@ def find_team(rank=None, size=None, environment=os.environ):
             rank, size = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
         except ValueError:
             raise UserError(
-                "the variables RANK and WORLD_SIZE must hold whole numbers, as torchrun sets them"
+                "RANK and WORLD_SIZE must hold whole numbers, as torchrun sets them"
             ) from None
     if not 0 <= rank < size:
         raise UserError(f"rank {rank} of {size} processes cannot be: ranks run from 0 to {size - 1}")
