@@ -39,9 +39,7 @@ def find_team(rank=None, size=None, environment=os.environ):
         try:
             rank, size = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
         except ValueError:
-            raise UserError(
-                "RANK and WORLD_SIZE must hold whole numbers, as torchrun sets them"
-            ) from None
+            raise UserError("RANK and WORLD_SIZE must hold whole numbers, as torchrun sets them") from None
     if not 0 <= rank < size:
         raise UserError(f"rank {rank} of {size} processes cannot be: ranks run from 0 to {size - 1}")
     return Team(rank, size)
