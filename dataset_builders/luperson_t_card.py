@@ -4,8 +4,13 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as parquet
+
 from .agreement import agreement_table
+from .near_duplicates import DISTANCE
 from .parquet_dataset import write_card
+
+STATISTICS_COLUMNS = ["captions", "caption_scores", "attributes", "duplicate_of"]
 
 INTRODUCTION = """\
 Person images with pseudo-texts that nobody wrote by hand: a frozen CLIP chooses phrases for each attribute, and
@@ -25,13 +30,13 @@ print(dataset[0]["captions"])
 | column | content |
 |---|---|
 | `image` | the picture |
-| `image_id` | path of the source file in the image folder, without its suffix |
+| `image_id` | path of the source file in the image folder without its suffix; of other sources the key or row |
 | `captions` | pseudo-texts |
 | `caption_scores` | cosine of the image's and each caption's embedding in the scorer |
 | `caption_backends` | who wrote each caption; `templates` is this builder |
 | `attributes` | attribute -> chosen phrase, or null |
 | `attribute_probabilities` | attribute -> softmax over its phrases, in the order below; clothes as marginals |
-| `duplicate_of` | image_id of a near-duplicate, or null; not searched for in this build |"""
+| `duplicate_of` | image_id of the first image that this one nearly repeats, or null |"""
 
 USE = """\
 ## Licence
@@ -54,7 +59,7 @@ them. `--without gender`, `--without age` or any other attribute builds the data
 ## Privacy
 
 Images are stored as they were given; EXIF data, which may tell the place, is removed. Build only from images that you
-may use, keep to their licence, and remove a person's images on request: `image_id` is the path of the source file.
+may use, keep to their licence, and remove a person's images on request: `image_id` names the source.
 """
 
 
@@ -63,7 +68,7 @@ class Statistics:
 
     def __init__(self, vocabulary):
         self.vocabulary = vocabulary
-        self.images = self.captions = self.rejected = self.bytes = 0
+        self.images = self.captions = self.rejected = self.duplicates = self.bytes = 0
         self.score_sum = 0.0
         self.phrases = {name: Counter() for name in vocabulary.attributes}
         self.caption_words = Counter()
@@ -73,9 +78,11 @@ class Statistics:
         }
 
     def add(self, row):
+        """Count a row, of which the columns captions, caption_scores, attributes and duplicate_of are looked at."""
         self.images += 1
+        self.duplicates += row["duplicate_of"] is not None
         self.captions += len(row["captions"])
-        self.score_sum += float(sum(row["caption_scores"]))
+        self.score_sum += sum(row["caption_scores"])
         for caption in row["captions"]:
             self.caption_words[len(caption.split())] += 1
         for name, phrase in row["attributes"].items():
@@ -109,6 +116,7 @@ class Statistics:
             "images": self.images,
             "captions": self.captions,
             "rejected": self.rejected,
+            "near_duplicates": self.duplicates,
             "mean_caption_score": round(self.score_sum / self.captions, 6),
             "mean_caption_words": round(words / self.captions, 3),
             "captions_of_words": {str(length): self.caption_words[length] for length in sorted(self.caption_words)},
@@ -120,6 +128,17 @@ class Statistics:
         Path(path).write_text(json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def statistics_of(shards, vocabulary):
+    """The :class:`Statistics` of finished Parquet files; their images are not read."""
+    statistics = Statistics(vocabulary)
+    for shard in shards:
+        with parquet.ParquetFile(shard) as file:
+            for group in range(file.num_row_groups):
+                for row in file.read_row_group(group, STATISTICS_COLUMNS).to_pylist():
+                    statistics.add(row)
+    return statistics
+
+
 def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, statistics, revision, table):
     """Write the dataset card.
 
@@ -129,11 +148,17 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
     """
     facts = statistics.as_dict()
     without = sorted(set(arguments.without))
+    limits = {name: limit for name, limit in vars(arguments.quality).items() if limit is not None}
+    excluded = [Path(spec).name for spec in arguments.exclude]
     command = [
         "python -m dataset_builders.luperson_t --images IMAGES --output OUTPUT",
         f"--scorer {arguments.scorer} --seed {arguments.seed} --captions-per-image {arguments.captions_per_image}",
         *(f"--without {name}" for name in without),
         *([f"--dtype {arguments.dtype}"] if arguments.dtype != "float32" else []),
+        *(f"--{name.replace('_', '-')} {limit:g}" for name, limit in limits.items()),
+        *(f"--exclude {name}" for name in excluded),
+        *([f"--duplicate-distance {arguments.duplicate_distance}"] if arguments.duplicate_distance != DISTANCE else []),
+        *(["--drop-duplicates"] if arguments.drop_duplicates else []),
     ]
     built = {
         "command": f"`{' '.join(command)}`",
@@ -148,6 +173,10 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
         "seed": arguments.seed,
         "images used": statistics.images,
         "images refused": f"{statistics.rejected} (`rejected.jsonl` says why)",
+        "quality filter": ", ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in limits.items()) or "none",
+        "images of benchmarks refused": ", ".join(excluded) or "no benchmark was named",
+        "near-duplicates": ("left out" if arguments.drop_duplicates else str(statistics.duplicates))
+        + f"; difference hashes of 64 bits that differ in at most {arguments.duplicate_distance}",
         "mean caption score": f"{facts['mean_caption_score']:.3f}",
         "licence of the images": f"`{arguments.license}`",
     }
