@@ -70,8 +70,9 @@ class FolderSource(Source):
                 raise UnreadableImage("is not a file")  # a named pipe would wait for ever
             with open(path, "rb") as file:
                 return file.read(MAX_BYTES + 1), path.name
-        except OSError as error:
-            raise UnreadableImage(f"cannot be read ({error.strerror or type(error).__name__})") from None
+        except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+            told = getattr(error, "strerror", None) or type(error).__name__
+            raise UnreadableImage(f"cannot be read ({told})") from None
 
 
 def open_source(spec):

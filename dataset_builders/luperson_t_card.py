@@ -176,7 +176,7 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
         "quality filter": ", ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in limits.items()) or "none",
         "images of benchmarks refused": ", ".join(excluded) or "no benchmark was named",
         "near-duplicates": ("left out" if arguments.drop_duplicates else str(statistics.duplicates))
-        + f"; difference hashes of 64 bits that differ in at most {arguments.duplicate_distance}",
+        + f"; perceptual hashes of 64 bits that differ in at most {arguments.duplicate_distance}",
         "mean caption score": f"{facts['mean_caption_score']:.3f}",
         "licence of the images": f"`{arguments.license}`",
     }
@@ -198,15 +198,40 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
             f"Counted on the stored attributes of {table['images']} images, never on the captions' wording.\n\n"
             + agreement_table(table),
         )
-    about = {
+    about = _about(arguments.license)
+    splits = {"train": {"num_bytes": statistics.bytes, "num_examples": statistics.images}}
+    write_card(folder, columns, splits, about, "\n\n".join(sections))
+
+
+def write_import_card(folder, columns, splits, captions, rejected, license_name):
+    """Write the dataset card of the LUPerson-T that was released, as ``dataset_builders.import_luperson_t`` reads it.
+
+    Args:
+        splits: split -> {"num_bytes", "num_examples"}.
+        captions: their number.
+        rejected: list of the images left out.
+    """
+    rows = [(split, counts["num_examples"]) for split, counts in splits.items()]
+    sections = [
+        f"# LUPerson-T\n\n{INTRODUCTION}\nThis is the authors' own release, {captions} captions, read by "
+        "`python -m dataset_builders.import_luperson_t`. It holds captions alone: `attributes`, "
+        "`attribute_probabilities` and `caption_scores` are null, near-duplicates were not searched for, and "
+        "`caption_backends` says `luperson-t`.",
+        f"{_table(('split', 'images'), rows)}\n\nImages left out: {len(rejected)} (`rejected.jsonl` says why).",
+        USAGE,
+        USE,
+    ]
+    write_card(folder, columns, splits, _about(license_name), "\n\n".join(sections))
+
+
+def _about(license_name):
+    return {
         "pretty_name": "LUPerson-T",
-        "license": arguments.license,
+        "license": license_name,
         "language": ["en"],
         "task_categories": ["image-to-text", "text-to-image"],
         "tags": ["person-retrieval", "text-to-image-person-re-identification", "pseudo-text", "synthetic-captions"],
     }
-    splits = {"train": {"num_bytes": statistics.bytes, "num_examples": statistics.images}}
-    write_card(folder, columns, splits, about, "\n\n".join(sections))
 
 
 def _table(header, rows):

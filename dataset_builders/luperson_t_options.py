@@ -113,7 +113,8 @@ def _add_refusals(parser):
         default=DISTANCE,
         metavar="BITS",
         help="images whose perceptual hashes of 64 bits differ in at most so many bits count as the same: for "
-        f"--exclude and for the column duplicate_of, which names the first of them; 0 to {MAX_DISTANCE} (default: %(default)s)",
+        "--exclude and for the column duplicate_of, which names the first of them; take fewer for millions of images "
+        f"that look alike; 0 to {MAX_DISTANCE} (default: %(default)s)",
     )
     group.add_argument(
         "--drop-duplicates", action="store_true", help="leave near-duplicates out instead of only marking them"

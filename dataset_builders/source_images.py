@@ -13,7 +13,7 @@ from PIL import Image
 
 from modeling_unipt.image_files import IMAGE_FORMATS, UnreadableImage, read_image
 
-from .near_duplicates import difference_hash
+from .near_duplicates import perceptual_hash
 
 JPEG_QUALITY = 95
 MAX_BYTES = 1 << 28
@@ -26,7 +26,7 @@ class SourceImage:
     Attributes:
         data: bytes to store, a JPEG or PNG that any decoder shows upright and in RGB.
         file_name: base name with the suffix that fits ``data``.
-        hash: see :func:`dataset_builders.near_duplicates.difference_hash`.
+        hash: see :func:`dataset_builders.near_duplicates.perceptual_hash`.
         pixels: what ``prepare`` made of the decoded image, or None.
     """
 
@@ -98,7 +98,7 @@ def read_source_image(data, name, prepare=None, check=None):
     if len(data) > MAX_BYTES:
         raise UnreadableImage(f"more than {MAX_BYTES:,} bytes")
     image = read_image(io.BytesIO(data))
-    image_hash = difference_hash(image)
+    image_hash = perceptual_hash(image)
     if check:
         check(image, image_hash)
     with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as header:
