@@ -73,14 +73,19 @@ def _entry(annotation, number, entry):
         raise UserError(f"{where}: 'captions' must be a list of texts that is not empty")
     if not isinstance(path, str) or not path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise UserError(f"{where}: 'file_path' must be a path below the image folder, not {path!r}")
-    return path, captions
+    return _text(path), captions
+
+
+def _text(value):
+    """Without the halves of characters that JSON can hold and no file can."""
+    return value.encode("utf-8", "replace").decode()
 
 
 def _captions(value):
     """Stripped texts, or None where it is no list of them."""
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         return None
-    return [text.strip().encode("utf-8", "replace").decode() for text in value if text.strip()] or None
+    return [_text(text.strip()) for text in value if text.strip()] or None
 
 
 class ArrowRelease(Source):

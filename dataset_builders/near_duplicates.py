@@ -20,19 +20,20 @@ SIDE = 32
 
 
 def perceptual_hash(image):
-    """64 bits as an int: which of 8 x 8 low frequencies of the grey picture are above their median.
+    """64 bits as an int: which of the 8 x 8 lowest frequencies of the grey picture are above their median.
 
-    The frequencies are those of the discrete cosine transform of the ``PIL.Image`` squashed to 32 x 32, without the
-    constant ones; in whole numbers, so that every machine gives the same bits. Two encodings or sizes of one picture
-    differ in few bits, two pictures in about half. All pictures of one colour have the hash 0.
+    The frequencies are those of the discrete cosine transform of the ``PIL.Image`` squashed to 32 x 32, in whole
+    numbers, so that every machine gives the same bits; the mean brightness is not among them and the last bit is 0. Two
+    encodings or sizes of one picture differ in few bits, two pictures in about half, always in an even number. All
+    pictures of one colour have the hash 0.
     """
     grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.int64)
-    frequencies = _WAVES @ grey @ _WAVES.T
+    frequencies = (_WAVES @ grey @ _WAVES.T).ravel()[1:]
     return int.from_bytes(np.packbits(frequencies > np.median(frequencies)).tobytes(), "big")
 
 
 def _waves():
-    angles = np.pi / (2 * SIDE) * np.outer(np.arange(1, 9), 2 * np.arange(SIDE) + 1)
+    angles = np.pi / (2 * SIDE) * np.outer(np.arange(8), 2 * np.arange(SIDE) + 1)
     return np.round(1024 * np.cos(angles)).astype(np.int64)
 
 

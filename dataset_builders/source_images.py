@@ -72,7 +72,7 @@ def fingerprint(folder, paths):
     for path in paths:
         try:
             size = (Path(folder) / path).stat().st_size
-        except OSError:
+        except (OSError, ValueError):  # a name with a zero byte is a ValueError
             size = -1
         total += max(size, 0)
         digest.update(f"{path.as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
