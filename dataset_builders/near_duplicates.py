@@ -27,14 +27,15 @@ def perceptual_hash(image):
     encodings or sizes of one picture differ in few bits, two pictures in about half, always in an even number. All
     pictures of one colour have the hash 0.
     """
-    grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.int64)
+    grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
     frequencies = (_WAVES @ grey @ _WAVES.T).ravel()[1:]
-    return int.from_bytes(np.packbits(frequencies > np.median(frequencies)).tobytes(), "big")
+    median = np.sort(frequencies)[len(frequencies) // 2]
+    return int.from_bytes(np.packbits(frequencies > median).tobytes(), "big")
 
 
 def _waves():
     angles = np.pi / (2 * SIDE) * np.outer(np.arange(8), 2 * np.arange(SIDE) + 1)
-    return np.round(1024 * np.cos(angles)).astype(np.int64)
+    return np.round(1024 * np.cos(angles))  # whole numbers far below 2**53 are exact as float64, in any order of sums
 
 
 _WAVES = _waves()
