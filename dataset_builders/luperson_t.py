@@ -3,28 +3,34 @@
 python -m dataset_builders.luperson_t --images MY_CROPS --scorer openai/clip-vit-base-patch16 --output my-luperson-t
 """
 
-import argparse
 import hashlib
 import itertools
 import os
 import re
 import shutil
+from array import array
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from modeling_unipt.image_files import find_images, write_rejected
+import numpy as np
+
+from modeling_unipt.image_files import write_rejected
 from modeling_unipt.output_folders import finish_output, start_output
 from modeling_unipt.user_errors import UserError, run_command
 
 from .agreement import agreement_of_dataset, match_truth, read_truth
 from .combine import Captioner
 from .divide import load_vocabulary
-from .luperson_t_card import Statistics, write_luperson_t_card
+from .image_checks import Exclusion, ImageChecks
+from .image_sources import open_source
+from .luperson_t_card import statistics_of, write_luperson_t_card
+from .luperson_t_options import parse
+from .near_duplicates import find_duplicates, mark_shard
 from .parquet_dataset import SHARD_ROWS, ShardWriter, arrow_schema, shard_paths
-from .source_images import fingerprint, image_ids, read_batches, readable
+from .source_images import read_batches
 
 CAPTION_BACKEND = "templates"
 SCORER_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 def columns_of(vocabulary):
@@ -42,61 +48,6 @@ def columns_of(vocabulary):
         },
         "duplicate_of": "string",
     }
-
-
-def parse(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset_builders.luperson_t",
-        description="Write descriptions of unlabelled person images. A frozen CLIP scores the phrases of 14 attributes "
-        "against each image, and sentence templates make captions of the phrases that fit best. The result is a folder "
-        "of Parquet shards with a dataset card, for load_dataset and for train/pretrain.py.",
-        epilog="example: python -m dataset_builders.luperson_t --images MY_CROPS --scorer openai/clip-vit-base-patch16 "
-        "--output my-luperson-t --workers 4",
-    )
-    parser.add_argument("--images", required=True, help="folder of person crops, searched with all its sub-folders")
-    parser.add_argument(
-        "--scorer", required=True, help="CLIP- or SigLIP-style model, a folder or a name on the Hugging Face Hub"
-    )
-    parser.add_argument("--output", required=True, help="folder for the dataset; must be new")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the drawing of templates and synonyms (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--captions-per-image", type=int, default=1, metavar="K", help="each by another template (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--without",
-        action="append",
-        default=[],
-        metavar="ATTRIBUTE",
-        help="an attribute that is neither scored nor written, such as gender or age; may be repeated",
-    )
-    parser.add_argument("--batch-size", type=int, default=64, help="images scored at once (default: %(default)s)")
-    parser.add_argument(
-        "--workers", type=int, default=1, help="threads that read and decode images (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=DTYPES,
-        default="float32",
-        help="precision of the scorer's matrix products (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--license", default="other", help="licence of the images, as the Hub names it (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--truth",
-        metavar="FILE",
-        help="truth.jsonl with the known attributes of these images; adds a table of agreement to the dataset card and "
-        "changes nothing else",
-    )
-    arguments = parser.parse_args(argv)
-    for name in ("captions_per_image", "batch_size", "workers"):
-        if getattr(arguments, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(arguments, name)} must be at least 1")
-    if arguments.seed < 0:
-        raise UserError(f"--seed {arguments.seed} must not be negative")
-    return arguments
 
 
 def scorer_identity(name):
@@ -119,7 +70,19 @@ def scorer_identity(name):
     return f"{os.path.basename(os.path.abspath(name))}, {digest.hexdigest()[:12]}"
 
 
-def build(folder, arguments, vocabulary, captioner, paths):
+@dataclass
+class Shard:
+    """What is remembered of a shard: positions in the source and hashes of the images used, (position, reason) of those
+    refused, and the size of its rows in memory. 16 bytes an image used."""
+
+    path: Path
+    used: array = field(default_factory=lambda: array("Q"))
+    hashes: array = field(default_factory=lambda: array("Q"))
+    rejected: list = field(default_factory=list)
+    bytes: int = 0
+
+
+def build(folder, arguments, vocabulary, captioner, source, check):
     """Fill the work folder: shards, ``rejected.jsonl``, ``statistics.json``, card. Returns the :class:`Statistics`."""
     import torch
     from transformers.utils import logging
@@ -131,40 +94,77 @@ def build(folder, arguments, vocabulary, captioner, paths):
     from .conquer import Scorer
 
     scorer = Scorer(arguments.scorer, vocabulary, dtype=getattr(torch, arguments.dtype))
-    columns, ids = columns_of(vocabulary), image_ids(paths)
-    schema, statistics, rejected = arrow_schema(columns), Statistics(vocabulary), []
-    with tqdm(total=len(paths), desc="LUPerson-T", unit="image") as bar:
-        for shard, relative in enumerate(shard_paths("train", len(paths))):
-            begin = shard * SHARD_ROWS
-            shard_images = paths[begin : begin + SHARD_ROWS]
-            with ShardWriter(folder / relative, schema) as writer:
-                batches = read_batches(
-                    arguments.images, shard_images, arguments.batch_size, arguments.workers, scorer.pixels
+    columns, shards = columns_of(vocabulary), []
+    schema = arrow_schema(columns)
+    with tqdm(total=len(source), desc="LUPerson-T", unit="image") as bar:
+        for number, relative in enumerate(shard_paths("train", len(source))):
+            positions = range(len(source))[number * SHARD_ROWS : (number + 1) * SHARD_ROWS]
+            shards.append(
+                write_shard(
+                    folder / relative, schema, source, positions, scorer, captioner, arguments, check, bar.update
                 )
-                for batch in batches:
-                    usable = [(ids[begin + position], image) for position, image in batch if not isinstance(image, str)]
-                    rejected += [
-                        (readable(shard_images[position]), reason)
-                        for position, reason in batch
-                        if isinstance(reason, str)
-                    ]
-                    for row in rows_of(usable, scorer, captioner, arguments) if usable else ():
-                        writer.write(row)
-                        statistics.add(row)
-                    bar.update(len(batch))
-            statistics.bytes += writer.bytes
-    write_rejected(folder / "rejected.jsonl", rejected)
-    statistics.rejected = len(rejected)
-    if not statistics.images:
+            )
+    rejected = sorted(itertools.chain.from_iterable(shard.rejected for shard in shards))
+    if len(rejected) == len(source):
         raise UserError(
-            f"none of the {len(paths)} image files in {arguments.images} can be used; the first, {rejected[0][0]}, "
-            f"is refused because: {rejected[0][1]}"
+            f"none of the {len(source)} images in {arguments.images} can be used; the first, "
+            f"{source.name(rejected[0][0])}, is refused because: {rejected[0][1]}"
         )
+    rejected += mark_duplicates(shards, schema, source, arguments)
+    write_rejected(folder / "rejected.jsonl", [(source.name(at), reason) for at, reason in sorted(rejected)])
+    statistics = statistics_of([shard.path for shard in shards], vocabulary)
+    statistics.rejected, statistics.bytes = len(rejected), sum(shard.bytes for shard in shards)
     statistics.write(folder / "statistics.json")
     table = agreement_of_dataset(folder, arguments.truth, vocabulary) if arguments.truth else None
     revision = getattr(scorer.model.config, "_commit_hash", None)
     write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, statistics, revision, table)
     return statistics
+
+
+def write_shard(path, schema, source, positions, scorer, captioner, arguments, check, progress):
+    """Describe the images at a range of positions of a source and write them to one Parquet file.
+
+    Args:
+        check: see :func:`dataset_builders.source_images.read_source_image`.
+        progress: called with the number of images done, used or refused, after each batch.
+    Returns:
+        :class:`Shard`.
+    """
+    shard = Shard(path)
+    batches = read_batches(source, positions, arguments.batch_size, arguments.workers, scorer.pixels, check)
+    with ShardWriter(path, schema) as writer:
+        for batch in batches:
+            usable = [(position, image) for position, image in batch if not isinstance(image, str)]
+            shard.rejected += [(position, reason) for position, reason in batch if isinstance(reason, str)]
+            shard.used.extend(position for position, _ in usable)
+            shard.hashes.extend(image.hash for _, image in usable)
+            named = [(source.ids[position], image) for position, image in usable]
+            for row in rows_of(named, scorer, captioner, arguments) if named else ():
+                writer.write(row)
+            progress(len(batch))
+    shard.bytes = writer.bytes
+    return shard
+
+
+def mark_duplicates(shards, schema, source, arguments):
+    """The last pass, over the hashes alone: fill ``duplicate_of`` in the finished shards, or leave duplicates out.
+
+    Returns:
+        (position, reason) of the images left out.
+    """
+    used = np.concatenate([np.frombuffer(shard.used, np.uint64) for shard in shards])
+    hashes = np.concatenate([np.frombuffer(shard.hashes, np.uint64) for shard in shards])
+    originals, begin, dropped = find_duplicates(hashes, arguments.duplicate_distance), 0, []
+    for shard in shards:
+        part = originals[begin : begin + len(shard.used)]
+        begin += len(shard.used)
+        duplicate_of = [source.ids[used[original]] if original >= 0 else None for original in part]
+        size = mark_shard(shard.path, schema, duplicate_of, arguments.drop_duplicates)
+        shard.bytes = shard.bytes if size is None else size
+        if arguments.drop_duplicates:
+            repeats = zip(shard.used, duplicate_of, strict=True)
+            dropped += [(position, f"near-duplicate of {original}") for position, original in repeats if original]
+    return dropped
 
 
 def rows_of(usable, scorer, captioner, arguments):
@@ -173,8 +173,6 @@ def rows_of(usable, scorer, captioner, arguments):
     Args:
         usable: list of (image_id, SourceImage).
     """
-    import numpy as np
-
     from .conquer import decide
 
     embeds = scorer.embed_pixels(np.stack([image.pixels for _, image in usable]))
@@ -214,9 +212,10 @@ def main(argv=None):
     whole_vocabulary = load_vocabulary()
     vocabulary = whole_vocabulary.without(arguments.without)
     captioner = Captioner(whole_vocabulary)
-    paths = find_images(arguments.images)
+    source = open_source(arguments.images)
+    benchmarks = [(Path(spec).name, open_source(spec)) for spec in arguments.exclude]
     settings = {
-        "images": fingerprint(arguments.images, paths),
+        "images": source.fingerprint,
         "scorer": scorer_identity(arguments.scorer),
         "seed": arguments.seed,
         "captions_per_image": arguments.captions_per_image,
@@ -226,20 +225,29 @@ def main(argv=None):
         "vocabulary": whole_vocabulary.sha256[:12],
         "templates": captioner.template_set.sha256[:12],
         "truth": None,
+        "quality": {name: limit for name, limit in vars(arguments.quality).items() if limit is not None} or None,
+        "exclude": [[label, benchmark.fingerprint] for label, benchmark in benchmarks] or None,
+        "duplicate_distance": arguments.duplicate_distance,
+        "drop_duplicates": arguments.drop_duplicates or None,
     }
     if arguments.truth:
-        match_truth(image_ids(paths), read_truth(arguments.truth), arguments.truth)
+        match_truth(source.ids, read_truth(arguments.truth), arguments.truth)
         settings["truth"] = hashlib.sha256(Path(arguments.truth).read_bytes()).hexdigest()[:12]
     folder = start_output(arguments.output, settings)
     if folder is None:
         return
     try:
-        statistics = build(folder, arguments, vocabulary, captioner, paths)
+        exclusion = Exclusion(arguments.duplicate_distance)
+        for label, benchmark in benchmarks:
+            exclusion.add(label, benchmark, arguments.workers)
+        check = ImageChecks(arguments.quality, exclusion)
+        statistics = build(folder, arguments, vocabulary, captioner, source, check)
     except UserError:
         shutil.rmtree(folder)
         raise
     finish_output(folder, arguments.output)
     refused = f"; {statistics.rejected} files were refused, see rejected.jsonl in it" if statistics.rejected else ""
+    refused += f"; {statistics.duplicates} are near-duplicates of others" if statistics.duplicates else ""
     print(f"wrote {arguments.output}: {statistics.images} images, {statistics.captions} captions{refused}")
 
 
