@@ -1,3 +1,4 @@
+import re
 import textwrap
 
 import numpy as np
@@ -134,6 +135,133 @@ def test_a_vocabulary_of_another_domain_loads(tmp_path):
     ]
     assert cars.attributes["kind"].choices[2].value == {"kind": "estate"}
     assert cars.attributes["load"].choices[-1].value == {"load": None}
+
+
+def test_prompt_ensembles_begin_with_the_papers_prompt_and_never_share_a_sentence(vocabulary):
+    for attribute in vocabulary.attributes.values():
+        assert all(choice.prompts[0] == choice.prompt and len(choice.prompts) == 3 for choice in attribute.choices)
+        prompts = [prompt for choice in attribute.choices for prompt in choice.prompts]
+        assert len(set(prompts)) == len(prompts)
+        assert all(re.fullmatch(r"An? [a-z][a-z' -]+\.", prompt) for prompt in prompts)
+    hat = {choice.phrase: choice.prompts for choice in vocabulary.attributes["hat"].choices}
+    assert hat["a cap"] == (
+        "A photo of a person wearing a cap.",
+        "A person with a cap on.",
+        "A surveillance photo of a pedestrian wearing a cap.",
+    )
+    # What a phrase's own prompt says, the attribute's forms would say wrongly ("wearing don't wear any hat").
+    assert hat["don't wear any hat"][1] == "A person without a hat."
+    old = next(choice for choice in vocabulary.attributes["age"].choices if choice.phrase == "old")
+    assert old.prompts[1] == "An old person."
+
+
+def test_a_prompt_of_its_own_takes_no_forms_from_around_it(tmp_path):
+    text = SMALL.replace("attributes:", "prompts: ['A car {phrase}.']\nattributes:")
+    kind, load = load_vocabulary(write(tmp_path, text)).attributes.values()
+    assert [choice.prompts for choice in kind.choices][:2] == [("A photo of a bus.",), ("A photo of a van.",)]
+    assert load.choices[0].prompts == ("A photo of a car with a roof box.", "A car with a roof box.")
+
+
+def test_attributes_say_where_they_are_seen(vocabulary):
+    assert vocabulary.regions == {"head": (0, 0.3), "upper": (0.1, 0.6), "lower": (0.4, 1), "whole": (0, 1)}
+    seen = {name: attribute.region for name, attribute in vocabulary.attributes.items()}
+    assert (seen["hat"], seen["upper_clothes"], seen["lower_clothes"]) == ("head", "upper", "lower")
+    assert seen["age"] == seen["action"] == seen["bag"] == "whole"
+
+
+def test_shorter_wordings_hold_fewer_parts(vocabulary):
+    upper = {choice.phrase: choice for choice in vocabulary.attributes["upper_clothes"].choices}
+    assert upper["an orange plaid wind coat"].short_wordings == (
+        "an orange wind coat",
+        "an orange coat",
+        "an orange long coat",
+    )
+    lower = {choice.phrase: choice for choice in vocabulary.attributes["lower_clothes"].choices}
+    assert lower["black striped shorts"].short_wordings[0] == "black shorts"
+    hat = vocabulary.attributes["hat"].choices[0]
+    assert hat.short_wordings == hat.wordings
+
+
+def chosen_by(vocabulary, **values):
+    """attribute -> its first choice of which one field has the value."""
+    return {
+        name: next(choice for choice in vocabulary.attributes[name].choices if value in choice.value.values())
+        for name, value in values.items()
+    }
+
+
+def test_contradictions_are_the_exclusions_that_a_choice_breaks(vocabulary):
+    def broken(**values):
+        return [exclusion.attributes for exclusion in vocabulary.contradictions(chosen_by(vocabulary, **values))]
+
+    assert broken(action="walking", vehicle="bicycle") == [("action", "vehicle")]
+    assert broken(action="riding", vehicle="bicycle") == broken(action="walking") == broken() == []
+    assert broken(age="child", smoke="pipe", vehicle="scooter") == [("age", "smoke"), ("age", "vehicle")]
+    assert broken(age="child", vehicle="bicycle", upper_clothes="dress") == []
+    assert broken(upper_clothes="dress", lower_clothes="long-skirt") == [("upper_clothes", "lower_clothes")]
+    negative = vocabulary.attributes["vehicle"].choices[-1]
+    chosen = {**chosen_by(vocabulary, action="walking"), "vehicle": negative, "age": None}
+    assert vocabulary.contradictions(chosen) == []
+
+
+def test_exclusions_leave_with_their_attributes(vocabulary):
+    left = vocabulary.without(["vehicle"])
+    assert [exclusion.attributes for exclusion in left.exclusions] == [
+        ("age", "smoke"),
+        ("upper_clothes", "lower_clothes"),
+    ]
+    assert left.contradictions(chosen_by(vocabulary, action="walking", vehicle="bicycle")) == []
+
+
+EXCLUDING = (
+    SMALL
+    + """\
+  roof:
+    required: true
+    phrases: [with a high roof, {phrase: with a low roof, value: low}]
+excludes:
+  - {kind: [van, bus], with: {roof: low}}
+  - {load: any, with: {kind: bus}}
+"""
+)
+
+
+def test_exclusions_are_read_as_data(tmp_path):
+    first, second = load_vocabulary(write(tmp_path, EXCLUDING)).exclusions
+    assert (first.attributes, first.fields) == (("kind", "roof"), ("kind", "roof"))
+    assert first.values == (frozenset({"van", "bus"}), frozenset({"low"}))
+    assert second.values[0] == frozenset({"with a roof box", "towing a trailer"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{roof: low}", "{rof: low}", r"line 15: an exclusion names an unknown field 'rof' \(did you mean 'roof'"),
+        ("{kind: [van, bus]", "{kind: [vans, bus]", r"line 15: .* whether kind is 'vans', which .*did you mean 'van'"),
+        ("{kind: [van, bus]", "{kind: []", "line 15: an exclusion lists no value of kind"),
+        ("with: {roof: low}", "with: {kind: [estate, bus]}", "line 15: the exclusion excludes kind 'bus' from itself"),
+        ("with: {roof: low}", "with: {kind: estate}", "line 15: .* never occur together anyhow"),
+        (", with: {kind: bus}", "", "line 16: an exclusion must be a mapping like"),
+        ("with: {kind: bus}", "with: {kind: bus, roof: low}", "line 16: each side of an exclusion must name one field"),
+        ("{roof: low}", "{roof: any}", "line 15: where kind is 'bus', the exclusions leave roof no value"),
+        (
+            "{load: any, with: {kind: bus}",
+            "{kind: estate, with: {roof: low}",
+            "line 16: where roof is 'low'.*leave kind",
+        ),
+        ("name: cars", "name: cars\nregions: {roof: [0, 2]}", r"region 'roof' must be \[top, bottom\].*not \[0, 2\]"),
+        ("name: cars", "name: cars\nregions: {whole: [0, 1]}", "'whole' is there by itself"),
+        ("  roof:\n", "  roof:\n    region: rof\n", r"line 12: attribute 'roof' is seen in an unknown region 'rof'"),
+        ("name: cars", "name: cars\nprompts: A car.", "'prompts' must be a list of texts"),
+        ("name: cars", "name: cars\nprompts: [A car.]", r"lacks the blank \{phrase\}: 'A car.'"),
+        ("name: cars", "name: cars\nprompts: ['A photo of a car {phrase}.']", "has the prompt .* twice"),
+    ],
+)
+def test_wrong_rules_are_refused_with_file_line_and_fault(tmp_path, old, new, message):
+    assert old in EXCLUDING
+    with pytest.raises(UserError, match=message) as refusal:
+        load_vocabulary(write(tmp_path, EXCLUDING.replace(old, new, 1)))
+    assert "vocabulary.yaml" in str(refusal.value)
 
 
 @pytest.mark.parametrize(
