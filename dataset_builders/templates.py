@@ -9,13 +9,20 @@ from pathlib import Path
 from .data_file import Complaint, nearest, read_data_file
 
 DEFAULT_TEMPLATES = Path(__file__).parent / "data" / "templates.yaml"
+BEST_TEMPLATES = Path(__file__).parent / "data" / "templates_best.yaml"
+NUMBERS = ("count", "omit_at_most", "tell_at_least")
 
 
 @dataclass(frozen=True)
 class Blank:
-    """A blank, filled with one name's text or the list of several names' texts."""
+    """A blank, filled with one name's text or the list of several names' texts.
+
+    Attributes:
+        short: those of ``names`` that are attributes to be said in less detail.
+    """
 
     names: tuple
+    short: frozenset
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,9 @@ class Template:
     """One sentence template.
 
     Attributes:
-        required: names of the required attributes whose blanks it holds.
+        required: names of the required attributes whose blanks stand outside of brackets.
         firm: names of optional attributes whose blanks stand outside of brackets.
-        places: names of all the optional attributes it can say.
+        places: names of all the other attributes it can say, and of those in ``firm``.
     """
 
     text: str
@@ -68,11 +75,19 @@ class Template:
 
 @dataclass(frozen=True)
 class TemplateSet:
-    """The templates of one file, in the order of the grammar; ``words``: name -> list of :class:`WordForm`."""
+    """The templates of one file, in the order of the grammar.
+
+    Attributes:
+        words: name -> list of :class:`WordForm`.
+        omit_at_most: how many of the required attributes that are known a caption may leave out.
+        tell_at_least: None, or that a caption may leave out any fact as long as it tells so many; the captions of one
+            image then share its facts out.
+    """
 
     templates: list
     words: dict
     omit_at_most: int
+    tell_at_least: int | None
     sha256: str
 
 
@@ -87,16 +102,18 @@ def load_templates(vocabulary, path=None):
     complain = Complaint(path)
     if "templates" not in content:
         raise complain(content, "lacks 'templates', the list of sentence templates")
-    count, omit_at_most = content.get("count"), content.get("omit_at_most", 0)
-    for key, value in (("count", count), ("omit_at_most", omit_at_most)):
-        if value is not None and (not isinstance(value, int) or value < 0):
+    for key in NUMBERS:
+        if key in content and (type(content[key]) is not int or content[key] < 0):
             raise complain(content, f"'{key}' must be a whole number")
-    grammar = {name: lines for name, lines in content.items() if name not in ("count", "omit_at_most", "words")}
+    count, tell_at_least = content.get("count"), content.get("tell_at_least")
+    if tell_at_least is not None and "omit_at_most" in content:
+        raise complain(content, "'omit_at_most' and 'tell_at_least' exclude each other; give one of them")
+    grammar = {name: lines for name, lines in content.items() if name not in (*NUMBERS, "words")}
     for name, lines in grammar.items():
         if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
             raise complain(content, f"'{name}' must be a list of texts")
     words = _words(complain, content.get("words", {}), vocabulary)
-    parser = _Parser(complain, vocabulary, words)
+    parser = _Parser(complain, vocabulary, words, brackets_for_all=tell_at_least is not None)
     templates = [
         parser.template(text, line)
         for line in grammar["templates"]
@@ -108,14 +125,28 @@ def load_templates(vocabulary, path=None):
         raise complain(grammar["templates"][0], f"the grammar makes the same template twice: '{twice}'")
     if count is not None and len(texts) != count:
         raise complain(grammar["templates"][0], f"the grammar makes {len(texts)} templates, not the {count} of 'count'")
-    everything = {name for name, attribute in vocabulary.attributes.items() if not attribute.required}
-    if not any(not template.required | template.firm and template.places == everything for template in templates):
+    _check_always_one_fits(complain, grammar["templates"][0], templates, vocabulary, tell_at_least)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return TemplateSet(templates, words, content.get("omit_at_most", 0), tell_at_least, sha256)
+
+
+def _check_always_one_fits(complain, line, templates, vocabulary, tell_at_least):
+    if tell_at_least is None:
+        optional = {name for name, attribute in vocabulary.attributes.items() if not attribute.required}
+        if not any(not template.required | template.firm and template.places == optional for template in templates):
+            raise complain(
+                line,
+                "no template fits an image of which nothing but optional attributes is known; one must hold no "
+                "required attribute's blank and a place in brackets for every optional one",
+            )
+        return
+    if all(template.required | template.firm for template in templates):
         raise complain(
-            grammar["templates"][0],
-            "no template fits an image of which nothing but optional attributes is known; one must hold no required "
-            "attribute's blank and a place in brackets for every optional one",
+            line, "no template fits an image of which nothing is known; one must hold no blank outside of brackets"
         )
-    return TemplateSet(templates, words, omit_at_most, hashlib.sha256(path.read_bytes()).hexdigest())
+    never = set(vocabulary.attributes).difference(*(template.required | template.places for template in templates))
+    if never:
+        raise complain(line, f"no template has a place for the attribute '{min(never)}'")
 
 
 def _expand(complain, text, line, grammar, inside):
@@ -178,11 +209,9 @@ def _word_form(complain, name, line, values, blanks):
 class _Parser:
     """Turns template texts into pieces, complaining at the line of ``templates`` that made them."""
 
-    def __init__(self, complain, vocabulary, words):
+    def __init__(self, complain, vocabulary, words, brackets_for_all):
         self.complain, self.vocabulary, self.words = complain, vocabulary, words
-        self.field_owner = {
-            field: name for name, attribute in vocabulary.attributes.items() for field in attribute.fields
-        }
+        self.brackets_for_all = brackets_for_all
 
     def template(self, text, line):
         pieces, required, firm, places = [], set(), set(), set()
@@ -198,7 +227,7 @@ class _Parser:
                         line, f"brackets must hold exactly one attribute's blank: '{chunk}' in '{text}'"
                     )
                 for name in names:
-                    if self.vocabulary.attributes[name].required:
+                    if self.vocabulary.attributes[name].required and not self.brackets_for_all:
                         raise self.complain(line, f"the required attribute '{name}' stands in brackets in '{text}'")
                 pieces.append(Optional(tuple(parsed)))
                 places |= names
@@ -218,16 +247,25 @@ class _Parser:
                 names |= {blank for form in self.words[name] for _, inner in form.texts for blank in inner}
         return names
 
+    def blank(self, token, line, text):
+        names, short = [], set()
+        for name in token[1:-1].split("&"):
+            *details, name = name.split()
+            if name not in self.vocabulary.attributes and name not in self.words:
+                known = [*self.vocabulary.attributes, *self.words]
+                raise self.complain(line, f"unknown blank {{{name}}}{nearest(name, known)} in '{text}'")
+            if details == ["short"] and name not in self.words:
+                short.add(name)
+            elif details:
+                raise self.complain(line, f"only an attribute that is no word can be 'short', not {token} in '{text}'")
+            names.append(name)
+        return Blank(tuple(names), frozenset(short))
+
     def pieces(self, chunk, line, text):
         parsed = []
         for token in re.split(r"({[^{}]*}|\([^()]*\))", chunk):
             if token.startswith("{"):
-                names = tuple(name.strip() for name in token[1:-1].split("&"))
-                for name in names:
-                    if name not in self.vocabulary.attributes and name not in self.words:
-                        known = [*self.vocabulary.attributes, *self.words]
-                        raise self.complain(line, f"unknown blank {{{name}}}{nearest(name, known)} in '{text}'")
-                parsed.append(Blank(names))
+                parsed.append(self.blank(token, line, text))
             elif token.startswith("("):
                 forms = token[1:-1].split("|")
                 if len(forms) != 2:
