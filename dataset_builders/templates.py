@@ -214,28 +214,35 @@ class _Parser:
         self.brackets_for_all = brackets_for_all
 
     def template(self, text, line):
-        pieces, required, firm, places = [], set(), set(), set()
+        pieces, required, firm, places, before = [], set(), set(), set(), set()
         for chunk in re.split(r"(\[[^\[\]]*\])", text):
             optional = chunk.startswith("[")
             parsed = self.pieces(chunk.strip("[]") if optional else chunk, line, text)
-            said = [self.said_by(piece) for piece in parsed if isinstance(piece, Blank)]
-            said = [names for names in said if names]
-            names = set().union(*said)
             if optional:
-                if len(said) != 1:
-                    raise self.complain(
-                        line, f"brackets must hold exactly one attribute's blank: '{chunk}' in '{text}'"
-                    )
-                for name in names:
-                    if self.vocabulary.attributes[name].required and not self.brackets_for_all:
-                        raise self.complain(line, f"the required attribute '{name}' stands in brackets in '{text}'")
+                places |= self.places(parsed, chunk, line, text)
                 pieces.append(Optional(tuple(parsed)))
-                places |= names
             else:
                 pieces += parsed
-                for name in names:
+            for blank in (piece for piece in parsed if isinstance(piece, Blank)):
+                for name in () if optional else self.said_by(blank):
+                    if name in before:
+                        raise self.complain(
+                            line,
+                            f"'{name}' may be said before its blank outside of brackets, which then is empty: '{text}'",
+                        )
                     (required if self.vocabulary.attributes[name].required else firm).add(name)
+                before |= self.may_say(blank)
         return Template(text, tuple(pieces), *map(frozenset, (required, firm, places | firm)))
+
+    def places(self, parsed, chunk, line, text):
+        """Names of the attributes whose one blank stands in the brackets ``chunk``."""
+        said = [names for names in (self.said_by(piece) for piece in parsed if isinstance(piece, Blank)) if names]
+        if len(said) != 1:
+            raise self.complain(line, f"brackets must hold exactly one attribute's blank: '{chunk}' in '{text}'")
+        for name in said[0]:
+            if self.vocabulary.attributes[name].required and not self.brackets_for_all:
+                raise self.complain(line, f"the required attribute '{name}' stands in brackets in '{text}'")
+        return said[0]
 
     def said_by(self, blank):
         """Names of the attributes that a blank needs: its own, and those of a word that is nothing without them."""
@@ -246,6 +253,17 @@ class _Parser:
             elif all(form.known for form in self.words[name]):
                 names |= {blank for form in self.words[name] for _, inner in form.texts for blank in inner}
         return names
+
+    def may_say(self, blank):
+        """Names of all the attributes that a blank may say."""
+        names = set(blank.names) | {
+            inner
+            for name in blank.names
+            for form in self.words.get(name, ())
+            for _, said in form.texts
+            for inner in said
+        }
+        return names & set(self.vocabulary.attributes)
 
     def blank(self, token, line, text):
         names, short = [], set()
