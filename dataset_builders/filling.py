@@ -3,7 +3,7 @@
 import re
 
 from .divide import with_articles
-from .templates import Agreement, Blank, Optional
+from .template_parser import Agreement, Blank, Optional
 
 
 class Filling:

@@ -140,6 +140,17 @@ def test_captions_depend_on_their_arguments_alone(vocabulary, captioner):
         ("in {short upper_clothes}.", "in {shrot upper_clothes}.", r"can be 'short', not \{shrot upper_clothes\}"),
         ("{action} in {short", "{short action} in {short", r"can be 'short', not \{short action\}"),
         ("with {hair_length} is {action}.", "is {action} with {vehicle}.", "'vehicle' may be said before its blank"),
+        (
+            " is {action}[, wearing",
+            " is {with_vehicle} and is {action}[, wearing",
+            "'vehicle' may be said before its blank",
+        ),
+        (" has {hair_length}.", " has {}.", r"unknown blank \{\}"),
+        (
+            "    - {text: [person, pedestrian, individual]}\n",
+            "",
+            "the word 'noun' is nothing where none",
+        ),
         (" has {hair_length}.", " has {hiar_length}.", r"unknown blank \{hiar_length\} \(did you mean 'hair_length'"),
     ],
 )
