@@ -23,8 +23,8 @@ from modeling_unipt.user_errors import UserError, run_command
 
 from .divide import load_vocabulary
 from .image_sources import FolderSource, Source
-from .luperson_t import columns_of
 from .luperson_t_card import write_import_card
+from .luperson_t_rows import columns_of
 from .parquet_dataset import SHARD_ROWS, ShardWriter, arrow_schema, shard_paths
 from .source_images import fingerprint, image_ids, read_batches, readable
 

@@ -1,53 +1,33 @@
 """Build LUPerson-T: unlabelled person images -> pseudo-texts, by divide, conquer and combine (UniPT, section 3.1).
 
 python -m dataset_builders.luperson_t --images MY_CROPS --scorer openai/clip-vit-base-patch16 --output my-luperson-t
+torchrun --nproc-per-node 8 -m dataset_builders.luperson_t ...      # one process a GPU
+
+The work is cut into shards, and whoever runs the same command again goes on with those that are not done. The folder
+``OUTPUT.partial`` holds them, their markers and the locks until the last shard is done; then it becomes ``OUTPUT``.
 """
 
+import contextlib
+import errno
 import hashlib
-import itertools
 import os
 import re
 import shutil
-from array import array
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from modeling_unipt.image_files import write_rejected
-from modeling_unipt.output_folders import finish_output, start_output
+from modeling_unipt.output_folders import SETTINGS_FILE, finish_output, start_output
 from modeling_unipt.user_errors import UserError, run_command
 
-from .agreement import agreement_of_dataset, match_truth, read_truth
+from .agreement import match_truth, read_truth
 from .combine import Captioner
 from .divide import load_vocabulary
 from .image_checks import Exclusion, ImageChecks
 from .image_sources import open_source
-from .luperson_t_card import statistics_of, write_luperson_t_card
 from .luperson_t_options import parse
-from .near_duplicates import find_duplicates, mark_shard
-from .parquet_dataset import SHARD_ROWS, ShardWriter, arrow_schema, shard_paths
-from .source_images import read_batches
+from .parquet_dataset import shard_paths
+from .shard_work import find_team, held, mark_done, records, shards_to_do
 
-CAPTION_BACKEND = "templates"
 SCORER_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
-
-
-def columns_of(vocabulary):
-    """The columns of LUPerson-T, name -> type as :mod:`dataset_builders.parquet_dataset` writes them."""
-    return {
-        "image": "image",
-        "image_id": "string",
-        "captions": ["string"],
-        "caption_scores": ["float32"],
-        "caption_backends": ["string"],
-        "attributes": {name: "string" for name in vocabulary.attributes},
-        "attribute_probabilities": {
-            name: {part: ["float32"] for part in attribute.parts} if attribute.parts else ["float32"]
-            for name, attribute in vocabulary.attributes.items()
-        },
-        "duplicate_of": "string",
-    }
 
 
 def scorer_identity(name):
@@ -70,145 +50,76 @@ def scorer_identity(name):
     return f"{os.path.basename(os.path.abspath(name))}, {digest.hexdigest()[:12]}"
 
 
-@dataclass
-class Shard:
-    """What is remembered of a shard: positions in the source and hashes of the images used, (position, reason) of those
-    refused, and the size of its rows in memory. 16 bytes an image used."""
-
-    path: Path
-    used: array = field(default_factory=lambda: array("Q"))
-    hashes: array = field(default_factory=lambda: array("Q"))
-    rejected: list = field(default_factory=list)
-    bytes: int = 0
-
-
-def build(folder, arguments, vocabulary, captioner, source, check):
-    """Fill the work folder: shards, ``rejected.jsonl``, ``statistics.json``, card. Returns the :class:`Statistics`."""
+def prepare(work, arguments, vocabulary, captioner, benchmarks):
+    """The :class:`dataset_builders.luperson_t_rows.Tools`; an empty work folder is removed where they cannot be had."""
     import torch
     from transformers.utils import logging
 
+    from .conquer import Scorer
+    from .luperson_t_rows import Tools
+
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    local_rank, neighbours = (int(os.environ.get(name, n)) for name, n in (("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
+    device = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
+    if neighbours > 1:
+        torch.set_num_threads(max(1, os.cpu_count() // neighbours))
+    try:
+        scorer = Scorer(arguments.scorer, vocabulary, device, getattr(torch, arguments.dtype))
+        image_captioner = None
+        if arguments.captioner:
+            from .image_captioner import ImageCaptioner
+
+            image_captioner = ImageCaptioner(arguments.captioner, device)
+        exclusion = Exclusion(arguments.duplicate_distance)
+        for label, benchmark in benchmarks:
+            exclusion.add(label, benchmark, arguments.workers)
+    except UserError:
+        if not (work / "done").exists():
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+    return Tools(scorer, captioner, image_captioner, ImageChecks(arguments.quality, exclusion))
+
+
+def describe_shards(work, shards, todo, source, tools, arguments):
+    """Write this process's shards, each aside, then renamed, then marked."""
     from tqdm import tqdm
 
-    from .conquer import Scorer
+    from .luperson_t_rows import write_shard
 
-    scorer = Scorer(arguments.scorer, vocabulary, dtype=getattr(torch, arguments.dtype))
-    columns, shards = columns_of(vocabulary), []
-    schema = arrow_schema(columns)
-    with tqdm(total=len(source), desc="LUPerson-T", unit="image") as bar:
-        for number, relative in enumerate(shard_paths("train", len(source))):
-            positions = range(len(source))[number * SHARD_ROWS : (number + 1) * SHARD_ROWS]
-            shards.append(
-                write_shard(
-                    folder / relative, schema, source, positions, scorer, captioner, arguments, check, bar.update
-                )
-            )
-    rejected = sorted(itertools.chain.from_iterable(shard.rejected for shard in shards))
-    if len(rejected) == len(source):
+    def positions(number):
+        return range(len(source))[number * arguments.shard_size : (number + 1) * arguments.shard_size]
+
+    if (work / "done").exists():
+        print(f"going on: {len(todo)} of {len(shards)} shards are left for this process")
+    with tqdm(total=sum(len(positions(number)) for number in todo), desc="LUPerson-T", unit="image") as bar:
+        for number in todo:
+            path = work / "shards" / shards[number]
+            aside = path.with_name(path.name + ".aside")
+            record = write_shard(aside, source, positions(number), tools, arguments, bar.update)
+            os.replace(aside, path)
+            mark_done(work, number, record)
+
+
+@contextlib.contextmanager
+def out_of_space_told(work):
+    """Turn a full disk into a sentence; what is done stays, to go on from."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC and "No space left" not in str(error):
+            raise
+        for aside in work.glob("**/*.aside"):
+            aside.unlink()
         raise UserError(
-            f"none of the {len(source)} images in {arguments.images} can be used; the first, "
-            f"{source.name(rejected[0][0])}, is refused because: {rejected[0][1]}"
-        )
-    rejected += mark_duplicates(shards, schema, source, arguments)
-    write_rejected(folder / "rejected.jsonl", [(source.name(at), reason) for at, reason in sorted(rejected)])
-    statistics = statistics_of([shard.path for shard in shards], vocabulary)
-    statistics.rejected, statistics.bytes = len(rejected), sum(shard.bytes for shard in shards)
-    statistics.write(folder / "statistics.json")
-    table = agreement_of_dataset(folder, arguments.truth, vocabulary) if arguments.truth else None
-    revision = getattr(scorer.model.config, "_commit_hash", None)
-    write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, statistics, revision, table)
-    return statistics
-
-
-def write_shard(path, schema, source, positions, scorer, captioner, arguments, check, progress):
-    """Describe the images at a range of positions of a source and write them to one Parquet file.
-
-    Args:
-        check: see :func:`dataset_builders.source_images.read_source_image`.
-        progress: called with the number of images done, used or refused, after each batch.
-    Returns:
-        :class:`Shard`.
-    """
-    shard = Shard(path)
-    batches = read_batches(source, positions, arguments.batch_size, arguments.workers, scorer.pixels, check)
-    with ShardWriter(path, schema) as writer:
-        for batch in batches:
-            usable = [(position, image) for position, image in batch if not isinstance(image, str)]
-            shard.rejected += [(position, reason) for position, reason in batch if isinstance(reason, str)]
-            shard.used.extend(position for position, _ in usable)
-            shard.hashes.extend(image.hash for _, image in usable)
-            named = [(source.ids[position], image) for position, image in usable]
-            for row in rows_of(named, scorer, captioner, arguments) if named else ():
-                writer.write(row)
-            progress(len(batch))
-    shard.bytes = writer.bytes
-    return shard
-
-
-def mark_duplicates(shards, schema, source, arguments):
-    """The last pass, over the hashes alone: fill ``duplicate_of`` in the finished shards, or leave duplicates out.
-
-    Returns:
-        (position, reason) of the images left out.
-    """
-    used = np.concatenate([np.frombuffer(shard.used, np.uint64) for shard in shards])
-    hashes = np.concatenate([np.frombuffer(shard.hashes, np.uint64) for shard in shards])
-    originals, begin, dropped = find_duplicates(hashes, arguments.duplicate_distance), 0, []
-    for shard in shards:
-        part = originals[begin : begin + len(shard.used)]
-        begin += len(shard.used)
-        duplicate_of = [source.ids[used[original]] if original >= 0 else None for original in part]
-        size = mark_shard(shard.path, schema, duplicate_of, arguments.drop_duplicates)
-        shard.bytes = shard.bytes if size is None else size
-        if arguments.drop_duplicates:
-            repeats = zip(shard.used, duplicate_of, strict=True)
-            dropped += [(position, f"near-duplicate of {original}") for position, original in repeats if original]
-    return dropped
-
-
-def rows_of(usable, scorer, captioner, arguments):
-    """The rows of one batch: score the images, choose phrases, write captions and score those.
-
-    Args:
-        usable: list of (image_id, SourceImage).
-    """
-    from .conquer import decide
-
-    embeds = scorer.embed_pixels(np.stack([image.pixels for _, image in usable]))
-    probabilities = scorer.probabilities_of(embeds)
-    chosen = decide(probabilities, scorer.vocabulary)
-    count = arguments.captions_per_image
-    captions = [
-        captioner.captions(choices, arguments.seed, image_id, count)
-        for (image_id, _), choices in zip(usable, chosen, strict=True)
-    ]
-    flat = list(itertools.chain.from_iterable(captions))
-    scores = scorer.caption_scores(embeds.repeat_interleave(count, dim=0), flat).reshape(len(usable), count)
-    stored = {
-        name: attribute.marginals(probabilities[name]) if attribute.parts else probabilities[name]
-        for name, attribute in scorer.vocabulary.attributes.items()
-    }
-    for index, (image_id, image) in enumerate(usable):
-        yield {
-            "image": {"bytes": image.data, "path": image.file_name},
-            "image_id": image_id,
-            "captions": captions[index],
-            "caption_scores": scores[index],
-            "caption_backends": [CAPTION_BACKEND] * count,
-            "attributes": {name: choice.phrase if choice else None for name, choice in chosen[index].items()},
-            "attribute_probabilities": {
-                name: {part: table[index] for part, table in values.items()}
-                if isinstance(values, dict)
-                else values[index]
-                for name, values in stored.items()
-            },
-            "duplicate_of": None,
-        }
+            f"the disk of {work} is full; make room and run the same command again: it goes on with the shards that "
+            "are not done"
+        ) from None
 
 
 def main(argv=None):
     arguments = parse(argv)
+    team = find_team(arguments.rank, arguments.world_size)
     whole_vocabulary = load_vocabulary()
     vocabulary = whole_vocabulary.without(arguments.without)
     captioner = Captioner(whole_vocabulary)
@@ -221,6 +132,9 @@ def main(argv=None):
         "captions_per_image": arguments.captions_per_image,
         "without": sorted(set(arguments.without)),
         "dtype": arguments.dtype,
+        "batch_size": arguments.batch_size,
+        "shard_size": arguments.shard_size,
+        "captioner": arguments.captioner,
         "license": arguments.license,
         "vocabulary": whole_vocabulary.sha256[:12],
         "templates": captioner.template_set.sha256[:12],
@@ -233,19 +147,36 @@ def main(argv=None):
     if arguments.truth:
         match_truth(source.ids, read_truth(arguments.truth), arguments.truth)
         settings["truth"] = hashlib.sha256(Path(arguments.truth).read_bytes()).hexdigest()[:12]
-    folder = start_output(arguments.output, settings)
-    if folder is None:
+    work = start_output(arguments.output, settings, keep_partial=True)
+    if work is None:
         return
-    try:
-        exclusion = Exclusion(arguments.duplicate_distance)
-        for label, benchmark in benchmarks:
-            exclusion.add(label, benchmark, arguments.workers)
-        check = ImageChecks(arguments.quality, exclusion)
-        statistics = build(folder, arguments, vocabulary, captioner, source, check)
-    except UserError:
-        shutil.rmtree(folder)
-        raise
-    finish_output(folder, arguments.output)
+    shards = shard_paths("train", len(source), arguments.shard_size)
+    with out_of_space_told(work), held(work / f"lock-{team.rank}", arguments.output):
+        todo = shards_to_do(work, len(shards), team)
+        tools = prepare(work, arguments, vocabulary, captioner, benchmarks)
+        describe_shards(work, shards, todo, source, tools, arguments)
+    from .luperson_t_finish import finish
+
+    with out_of_space_told(work), contextlib.ExitStack() as stack:
+        try:
+            done = records(work, len(shards))
+            if done is not None:
+                stack.enter_context(held(work / "lock-end", arguments.output))
+        except (UserError, FileNotFoundError):
+            return  # another process that was done at the same moment makes the end, or has just made it
+        if done is None:
+            print(f"process {team.rank} of {team.size} is done; {arguments.output} appears when the others are, too")
+            return
+        if not (work / SETTINGS_FILE).exists():
+            return
+        revision = getattr(tools.scorer.model.config, "_commit_hash", None)
+        try:
+            result, statistics = finish(work, shards, done, source, vocabulary, captioner, revision, arguments)
+        except UserError:
+            shutil.rmtree(work)
+            raise
+        finish_output(result, arguments.output)
+        shutil.rmtree(work)
     refused = f"; {statistics.rejected} files were refused, see rejected.jsonl in it" if statistics.rejected else ""
     refused += f"; {statistics.duplicates} are near-duplicates of others" if statistics.duplicates else ""
     print(f"wrote {arguments.output}: {statistics.images} images, {statistics.captions} captions{refused}")

@@ -6,6 +6,7 @@ from modeling_unipt.user_errors import UserError
 
 from .image_checks import LIMITS, QualityFilter
 from .near_duplicates import DISTANCE, MAX_DISTANCE
+from .parquet_dataset import SHARD_ROWS
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -63,6 +64,12 @@ def parse(argv):
         help="precision of the scorer's matrix products (default: %(default)s)",
     )
     parser.add_argument(
+        "--captioner",
+        metavar="MODEL",
+        help="an image-text-to-text model, such as Qwen/Qwen2.5-VL-3B-Instruct, that adds one caption an image to "
+        "those of the templates; the column caption_backends says whose a caption is",
+    )
+    parser.add_argument(
         "--license", default="other", help="licence of the images, as the Hub names it (default: %(default)s)"
     )
     parser.add_argument(
@@ -71,9 +78,10 @@ def parse(argv):
         help="truth.jsonl with the known attributes of these images; adds a table of agreement to the dataset card and "
         "changes nothing else",
     )
+    _add_scale(parser)
     _add_refusals(parser)
     arguments = parser.parse_args(argv)
-    for name in ("captions_per_image", "batch_size", "workers"):
+    for name in ("captions_per_image", "batch_size", "workers", "shard_size"):
         if getattr(arguments, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(arguments, name)} must be at least 1")
     if arguments.seed < 0:
@@ -82,6 +90,21 @@ def parse(argv):
         raise UserError(f"--duplicate-distance {arguments.duplicate_distance} must be from 0 to {MAX_DISTANCE}")
     arguments.quality = _quality(arguments)
     return arguments
+
+
+def _add_scale(parser):
+    group = parser.add_argument_group(
+        "scale",
+        "Killed at any moment, the same command goes on with the shards that are not done, and the result is the same. "
+        "Several processes share the work: under torchrun or accelerate launch each finds its part by itself; on "
+        "several machines with one file system name it, as in: srun python -m dataset_builders.luperson_t ... --rank "
+        "$SLURM_PROCID --world-size $SLURM_NTASKS",
+    )
+    group.add_argument(
+        "--shard-size", type=int, default=SHARD_ROWS, metavar="N", help="images a Parquet file (default: %(default)s)"
+    )
+    group.add_argument("--rank", type=int, metavar="R", help="number of this process, from 0")
+    group.add_argument("--world-size", type=int, metavar="W", help="number of processes")
 
 
 def _add_refusals(parser):

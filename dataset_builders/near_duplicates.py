@@ -3,9 +3,7 @@
 duplicates = find_duplicates(hashes)  # for each image the position of the one that it repeats, or -1
 """
 
-import os
 from array import array
-from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -107,21 +105,17 @@ def find_duplicates(hashes, distance=DISTANCE):
     return np.where(duplicate_of == np.arange(len(hashes)), -1, duplicate_of)
 
 
-def mark_shard(path, schema, duplicate_of, drop=False):
-    """Write the column ``duplicate_of`` of a finished Parquet shard anew, aside and then renamed; memory holds one row
-    group.
+def mark_shard(source, target, schema, duplicate_of, drop=False):
+    """Write the Parquet file ``source`` as ``target`` with the column ``duplicate_of`` filled, a row group at a time.
 
     Args:
-        duplicate_of: for each row an image_id or None; where all are None, the file is left as it is.
+        duplicate_of: for each row an image_id or None.
         drop: leave the rows out that are duplicates.
     Returns:
-        The size of the rows in memory, or None where the file was left as it is.
+        The size of the rows in memory.
     """
-    if all(original is None for original in duplicate_of):
-        return None
-    path, size, begin = Path(path), 0, 0
-    aside = path.with_name(path.name + ".tmp")
-    with parquet.ParquetFile(path) as old, parquet.ParquetWriter(aside, schema, compression="zstd") as new:
+    size, begin = 0, 0
+    with parquet.ParquetFile(source) as old, parquet.ParquetWriter(target, schema, compression="zstd") as new:
         for group in range(old.num_row_groups):
             table = old.read_row_group(group)
             column = pyarrow.array(duplicate_of[begin : begin + len(table)], pyarrow.string())
@@ -130,5 +124,4 @@ def mark_shard(path, schema, duplicate_of, drop=False):
             table = table.filter(column.is_null()) if drop else table
             new.write_table(table)
             size += table.nbytes
-    os.replace(aside, path)
     return size

@@ -110,14 +110,10 @@ def test_near_duplicates_are_marked_and_the_card_says_so(crops, tiny_clip_folder
     assert [path.suffix for path in (tmp_path / "out" / "data").iterdir()] == [".parquet"]
 
 
-def test_near_duplicates_across_shards_are_dropped_and_listed(crops, tiny_clip_folder, tmp_path, monkeypatch):
-    import dataset_builders.luperson_t
-    import dataset_builders.parquet_dataset
-
+def test_near_duplicates_across_shards_are_dropped_and_listed(crops, tiny_clip_folder, tmp_path):
     whole, _, _ = build(crops, tiny_clip_folder, tmp_path / "whole")
-    for module in (dataset_builders.luperson_t, dataset_builders.parquet_dataset):
-        monkeypatch.setattr(module, "SHARD_ROWS", 2)
-    rows, rejected, statistics = build(crops, tiny_clip_folder, tmp_path / "out", "--drop-duplicates")
+    options = ("--drop-duplicates", "--shard-size", 2)
+    rows, rejected, statistics = build(crops, tiny_clip_folder, tmp_path / "out", *options)
     assert rejected == {"q2.jpg": "near-duplicate of p2"} and "q2" not in rows and statistics["near_duplicates"] == 0
     assert {name: row["captions"] for name, row in rows.items()} == {
         name: row["captions"] for name, row in whole.items() if name != "q2"

@@ -12,7 +12,7 @@ from conftest import draw_person
 
 import dataset_builders
 from dataset_builders.import_luperson_t import main, open_release
-from dataset_builders.luperson_t import columns_of
+from dataset_builders.luperson_t_rows import columns_of
 from modeling_unipt.user_errors import UserError
 
 SPLITS = {"train": [0, 1, 2], "val": [3], "restval": [4], "test": [5, 6]}

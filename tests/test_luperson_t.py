@@ -15,7 +15,8 @@ import dataset_builders.luperson_t
 import dataset_builders.parquet_dataset
 from dataset_builders.combine import Captioner
 from dataset_builders.divide import load_vocabulary
-from dataset_builders.luperson_t import columns_of, main
+from dataset_builders.luperson_t import main
+from dataset_builders.luperson_t_rows import columns_of
 from dataset_builders.parquet_dataset import arrow_schema
 from dataset_builders.source_images import image_ids, read_source_image, unique_ids
 from modeling_unipt.user_errors import UserError
@@ -168,10 +169,8 @@ def test_a_second_build_is_byte_identical_whatever_the_batches_and_workers(built
 def test_several_shards_and_captions(people, tiny_clip_folder, tmp_path, monkeypatch):
     from datasets import load_dataset
 
-    for module in (dataset_builders.luperson_t, dataset_builders.parquet_dataset):
-        monkeypatch.setattr(module, "SHARD_ROWS", 4)
     monkeypatch.setattr(dataset_builders.parquet_dataset, "ROW_GROUP_ROWS", 3)
-    folder = build(people / "images", tiny_clip_folder, tmp_path / "many", "--captions-per-image", 3)
+    folder = build(people / "images", tiny_clip_folder, tmp_path / "many", "--captions-per-image", 3, "--shard-size", 4)
     names = ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
     assert sorted(path.name for path in folder.glob("data/*")) == names
     assert parquet.ParquetFile(folder / "data" / names[0]).metadata.num_row_groups == 2

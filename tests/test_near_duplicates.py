@@ -94,20 +94,20 @@ def make_shard(path):
     return schema
 
 
-def test_a_shard_is_marked_by_rename_and_keeps_its_rows(tmp_path):
-    schema = make_shard(tmp_path / "shard.parquet")
-    before = (tmp_path / "shard.parquet").read_bytes()
-    assert mark_shard(tmp_path / "shard.parquet", schema, [None] * 5) is None
-    assert (tmp_path / "shard.parquet").read_bytes() == before
-    assert mark_shard(tmp_path / "shard.parquet", schema, [None, "v", None, None, "x"]) > 0
-    table = parquet.read_table(tmp_path / "shard.parquet")
+def test_a_shard_is_marked_in_a_new_file_and_keeps_its_rows(tmp_path):
+    old, new = tmp_path / "old.parquet", tmp_path / "new.parquet"
+    schema = make_shard(old)
+    before = old.read_bytes()
+    assert mark_shard(old, new, schema, [None, "v", None, None, "x"]) > 0
+    table = parquet.read_table(new)
     assert table["image_id"].to_pylist() == list("vwxyz") and table.schema.metadata[b"a"] == b"b"
     assert table["duplicate_of"].to_pylist() == [None, "v", None, None, "x"]
-    assert [path.name for path in tmp_path.iterdir()] == ["shard.parquet"]
+    assert old.read_bytes() == before
 
 
 def test_duplicates_are_dropped_only_when_asked(tmp_path):
-    schema = make_shard(tmp_path / "shard.parquet")
-    mark_shard(tmp_path / "shard.parquet", schema, [None, "v", None, "v", "v"], drop=True)
-    table = parquet.read_table(tmp_path / "shard.parquet")
+    old, new = tmp_path / "old.parquet", tmp_path / "new.parquet"
+    schema = make_shard(old)
+    mark_shard(old, new, schema, [None, "v", None, "v", "v"], drop=True)
+    table = parquet.read_table(new)
     assert table["image_id"].to_pylist() == ["v", "x"] and table["duplicate_of"].null_count == 2
