@@ -1,7 +1,8 @@
 """Combine: the chosen phrases become sentences, by templates and synonyms (UniPT, section 3.1).
 
-captioner = Captioner(load_vocabulary())                            # the paper's 456 templates
-captioner = Captioner(load_vocabulary(), templates=BEST_TEMPLATES)  # captions that share an image's facts out
+vocabulary = load_vocabulary()
+captioner = Captioner(vocabulary)                                    # the paper's 456 templates
+captioner = Captioner(vocabulary, vocabulary.templates_for("best"))  # captions that share an image's facts out
 captioner.captions({"gender": choice, "hat": None, ...}, seed=0, image_id="a/0001", count=2)
 """
 
@@ -29,7 +30,7 @@ class Captioner:
 
     Args:
         vocabulary: the whole vocabulary, also when attributes are left out of the captions.
-        templates: path of a template file; the paper's by default.
+        templates: path of a template file; by default the vocabulary's for the recipe `paper`.
     """
 
     def __init__(self, vocabulary, templates=None):
