@@ -42,7 +42,9 @@ class Captioner:
         self._tells = np.array([[n in t.required | t.places for n in names] for t in templates], np.float32)
 
     def captions(self, chosen, seed, image_id, count=1):
-        """``count`` captions, each by another template and of another text as long as there are others.
+        """``count`` captions, each by another template as long as there are others.
+
+        Under ``tell_at_least`` no two texts are alike either, unless nothing else can be said.
 
         Args:
             chosen: attribute -> ``Choice`` or None, as :func:`dataset_builders.conquer.decide` gives; attributes that
@@ -50,18 +52,14 @@ class Captioner:
         Returns:
             List of texts; a function of the arguments alone, and its first k are those of ``count=k``.
         """
-        chosen = _positive(chosen)
-        write = self._whole if self.template_set.tell_at_least is None else self._shared_out
-        return write(chosen, [_generator(seed, image_id, number) for number in range(count)])
+        return self._written(chosen, [_generator(seed, image_id, number) for number in range(count)])
 
     def drawn(self, chosen, seed, image_id, number):
         """One caption drawn as an image's first caption is, whatever others were drawn; other numbers draw anew.
 
         Number 0 gives the first of :meth:`captions`. Two numbers may give the same text.
         """
-        chosen = _positive(chosen)
-        write = self._whole if self.template_set.tell_at_least is None else self._shared_out
-        return write(chosen, [_generator(seed, image_id, number)])[0]
+        return self._written(chosen, [_generator(seed, image_id, number)])[0]
 
     def fitting(self, known_required, chosen_optional):
         """Indices of the templates that fit under ``omit_at_most``, given two frozensets of attribute names."""
@@ -79,6 +77,12 @@ class Captioner:
                 sorted(index for count, indices in omitted.items() if count <= limit for index in indices)
             )
         return self._fitting[known_required, chosen_optional]
+
+    def _written(self, chosen, generators):
+        chosen = {name: choice for name, choice in chosen.items() if choice is not None and not choice.negative}
+        if self.template_set.tell_at_least is None:
+            return self._whole(chosen, generators)
+        return self._shared_out(chosen, generators)
 
     def _whole(self, chosen, generators):
         """Captions that each tell about everything."""
@@ -129,10 +133,6 @@ class Captioner:
         filling = Filling(self.vocabulary.attributes, self.template_set.words, chosen, rng)
         text = filling.text(self.template_set.templates[index])
         return text, tuple(filling.said)
-
-
-def _positive(chosen):
-    return {name: choice for name, choice in chosen.items() if choice is not None and not choice.negative}
 
 
 def _generator(seed, image_id, number):
