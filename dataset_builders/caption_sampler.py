@@ -1,6 +1,7 @@
 """Fresh captions from stored attributes, without scoring again: another one for each epoch of a training.
 
-sampler = CaptionSampler(load_vocabulary(), templates=BEST_TEMPLATES)
+vocabulary = load_vocabulary()
+sampler = CaptionSampler(vocabulary, vocabulary.templates_for("best"))
 sampler.caption(row["attributes"], seed=0, image_id=row["image_id"], epoch=3)
 """
 
@@ -15,7 +16,7 @@ class CaptionSampler:
 
     Args:
         vocabulary: the whole vocabulary that the dataset was made with.
-        templates: path of a template file; the paper's 456 by default.
+        templates: path of a template file; by default the vocabulary's for the recipe `paper`.
     """
 
     def __init__(self, vocabulary, templates=None):

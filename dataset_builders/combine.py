@@ -1,7 +1,8 @@
 """Combine: the chosen phrases become sentences, by templates and synonyms (UniPT, section 3.1).
 
-captioner = Captioner(load_vocabulary())                            # the paper's 456 templates
-captioner = Captioner(load_vocabulary(), templates=BEST_TEMPLATES)  # captions that share an image's facts out
+vocabulary = load_vocabulary()
+captioner = Captioner(vocabulary)                                    # the paper's 456 templates
+captioner = Captioner(vocabulary, vocabulary.templates_for("best"))  # captions that share an image's facts out
 captioner.captions({"gender": choice, "hat": None, ...}, seed=0, image_id="a/0001", count=2)
 """
 
@@ -29,7 +30,7 @@ class Captioner:
 
     Args:
         vocabulary: the whole vocabulary, also when attributes are left out of the captions.
-        templates: path of a template file; the paper's by default.
+        templates: path of a template file; by default the vocabulary's for the recipe `paper`.
     """
 
     def __init__(self, vocabulary, templates=None):
@@ -41,7 +42,9 @@ class Captioner:
         self._tells = np.array([[n in t.required | t.places for n in names] for t in templates], np.float32)
 
     def captions(self, chosen, seed, image_id, count=1):
-        """``count`` captions, each by another template and of another text as long as there are others.
+        """``count`` captions, each by another template as long as there are others.
+
+        Under ``tell_at_least`` no two texts are alike either, unless nothing else can be said.
 
         Args:
             chosen: attribute -> ``Choice`` or None, as :func:`dataset_builders.conquer.decide` gives; attributes that
@@ -49,18 +52,14 @@ class Captioner:
         Returns:
             List of texts; a function of the arguments alone, and its first k are those of ``count=k``.
         """
-        chosen = _positive(chosen)
-        write = self._whole if self.template_set.tell_at_least is None else self._shared_out
-        return write(chosen, [_generator(seed, image_id, number) for number in range(count)])
+        return self._written(chosen, [_generator(seed, image_id, number) for number in range(count)])
 
     def drawn(self, chosen, seed, image_id, number):
         """One caption drawn as an image's first caption is, whatever others were drawn; other numbers draw anew.
 
         Number 0 gives the first of :meth:`captions`. Two numbers may give the same text.
         """
-        chosen = _positive(chosen)
-        write = self._whole if self.template_set.tell_at_least is None else self._shared_out
-        return write(chosen, [_generator(seed, image_id, number)])[0]
+        return self._written(chosen, [_generator(seed, image_id, number)])[0]
 
     def fitting(self, known_required, chosen_optional):
         """Indices of the templates that fit under ``omit_at_most``, given two frozensets of attribute names."""
@@ -78,6 +77,12 @@ class Captioner:
                 sorted(index for count, indices in omitted.items() if count <= limit for index in indices)
             )
         return self._fitting[known_required, chosen_optional]
+
+    def _written(self, chosen, generators):
+        chosen = {name: choice for name, choice in chosen.items() if choice is not None and not choice.negative}
+        if self.template_set.tell_at_least is None:
+            return self._whole(chosen, generators)
+        return self._shared_out(chosen, generators)
 
     def _whole(self, chosen, generators):
         """Captions that each tell about everything."""
@@ -128,10 +133,6 @@ class Captioner:
         filling = Filling(self.vocabulary.attributes, self.template_set.words, chosen, rng)
         text = filling.text(self.template_set.templates[index])
         return text, tuple(filling.said)
-
-
-def _positive(chosen):
-    return {name: choice for name, choice in chosen.items() if choice is not None and not choice.negative}
 
 
 def _generator(seed, image_id, number):

@@ -33,7 +33,7 @@ def load_vocabulary(path=None):
     path = Path(path or DEFAULT_VOCABULARY)
     content = read_data_file(path)
     complain = Complaint(path)
-    allowed = ["name", "prompt", "prompts", "regions", "attributes", "excludes"]
+    allowed = ["name", "templates", "prompt", "prompts", "regions", "attributes", "excludes"]
     complain.check_keys(content, "the vocabulary", allowed, required=["name", "attributes"])
     attributes, regions = content["attributes"], _regions(complain, content)
     if not isinstance(attributes, dict) or not attributes:
@@ -51,7 +51,18 @@ def load_vocabulary(path=None):
             owners[field] = attribute.name
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     exclusions = read_exclusions(complain, content.get("excludes", []), loaded)
-    return Vocabulary(str(content["name"]), loaded, sha256, regions, exclusions)
+    return Vocabulary(str(content["name"]), loaded, sha256, regions, exclusions, _templates(complain, content, path))
+
+
+def _templates(complain, content, path):
+    """recipe -> path of its template file, which lies beside the vocabulary or where it says."""
+    files = content.get("templates", {})
+    if not isinstance(files, dict):
+        raise complain(content, "'templates' must be a mapping of recipes to template files")
+    for recipe, name in files.items():
+        if not isinstance(name, str) or not (path.parent / name).is_file():
+            raise complain(files, f"the templates of the recipe '{recipe}' are no file: {path.parent / str(name)}")
+    return {str(recipe): path.parent / str(name) for recipe, name in files.items()}
 
 
 def _regions(complain, content):

@@ -9,8 +9,6 @@ from pathlib import Path
 from .data_file import Complaint, nearest, read_data_file
 from .template_parser import TemplateParser, read_words
 
-DEFAULT_TEMPLATES = Path(__file__).parent / "data" / "templates.yaml"
-BEST_TEMPLATES = Path(__file__).parent / "data" / "templates_best.yaml"
 NUMBERS = ("count", "omit_at_most", "tell_at_least")
 
 
@@ -33,12 +31,12 @@ class TemplateSet:
 
 
 def load_templates(vocabulary, path=None):
-    """Read, expand and check a template file (the shipped one by default) against the whole ``vocabulary``.
+    """Read, expand and check a template file (by default that of `paper`) against the whole ``vocabulary``.
 
     Raises:
         UserError: the file is missing or wrong; file, line and fault are named.
     """
-    path = Path(path or DEFAULT_TEMPLATES)
+    path = Path(path or vocabulary.templates_for("paper"))
     content = read_data_file(path)
     complain = Complaint(path)
     if "templates" not in content:

@@ -105,6 +105,7 @@ class Vocabulary:
         sha256: of the file it was read from.
         regions: name -> (top, bottom) as shares of the picture's height; always has "whole".
         exclusions: tuple of :class:`Exclusion`, in the order of the file.
+        templates: recipe -> path of the template file that it writes captions with.
     """
 
     name: str
@@ -112,6 +113,20 @@ class Vocabulary:
     sha256: str
     regions: dict
     exclusions: tuple = ()
+    templates: dict = dataclasses.field(default_factory=dict)
+
+    def templates_for(self, recipe):
+        """The path of the template file of a recipe, "paper" or "best".
+
+        Raises:
+            UserError: the vocabulary names no templates for it.
+        """
+        if recipe not in self.templates:
+            named = (
+                f"it has some for {', '.join(self.templates)}" if self.templates else "it names none under 'templates'"
+            )
+            raise UserError(f"the vocabulary '{self.name}' has no templates for the recipe '{recipe}'; {named}")
+        return self.templates[recipe]
 
     def contradictions(self, chosen):
         """The exclusions that ``chosen``, attribute -> ``Choice`` or None, breaks; an empty list when consistent."""

@@ -7,7 +7,6 @@ import pytest
 from dataset_builders.caption_sampler import CaptionSampler
 from dataset_builders.combine import Captioner
 from dataset_builders.divide import load_vocabulary
-from dataset_builders.templates import BEST_TEMPLATES, DEFAULT_TEMPLATES
 from modeling_unipt.user_errors import UserError
 
 KNOWN = {"gender": "woman", "hat": "a cap", "lower_clothes": "black pure color trousers", "bag": None}
@@ -30,8 +29,9 @@ def stored(chosen):
     return {name: None if choice is None or choice.negative else choice.phrase for name, choice in chosen.items()}
 
 
-@pytest.mark.parametrize("templates", [DEFAULT_TEMPLATES, BEST_TEMPLATES], ids=["paper", "best"])
-def test_epoch_0_gives_the_builders_first_caption_and_later_ones_draw_anew(vocabulary, templates):
+@pytest.mark.parametrize("recipe", ["paper", "best"])
+def test_epoch_0_gives_the_builders_first_caption_and_later_ones_draw_anew(vocabulary, recipe):
+    templates = vocabulary.templates_for(recipe)
     sampler, captioner = CaptionSampler(vocabulary, templates), Captioner(vocabulary, templates)
     rng = np.random.default_rng(0)
     new = 0
@@ -43,9 +43,9 @@ def test_epoch_0_gives_the_builders_first_caption_and_later_ones_draw_anew(vocab
     assert new > 200 * 9
 
 
-@pytest.mark.parametrize("templates", [DEFAULT_TEMPLATES, BEST_TEMPLATES], ids=["paper", "best"])
-def test_a_caption_depends_on_seed_image_and_epoch_alone(vocabulary, templates):
-    sampler = CaptionSampler(vocabulary, templates)
+@pytest.mark.parametrize("recipe", ["paper", "best"])
+def test_a_caption_depends_on_seed_image_and_epoch_alone(vocabulary, recipe):
+    sampler = CaptionSampler(vocabulary, vocabulary.templates_for(recipe))
     wanted = [(seed, image, epoch) for seed in (0, 1) for image in ("a", "b") for epoch in range(5)]
     captions = {key: sampler.caption(KNOWN, *key) for key in wanted}
     assert len(set(captions.values())) > 10
@@ -54,7 +54,7 @@ def test_a_caption_depends_on_seed_image_and_epoch_alone(vocabulary, templates):
 
 
 def test_what_is_missing_counts_as_unknown(vocabulary):
-    sampler = CaptionSampler(vocabulary, BEST_TEMPLATES)
+    sampler = CaptionSampler(vocabulary, vocabulary.templates_for("best"))
     all_named = {**dict.fromkeys(vocabulary.attributes), **KNOWN}
     assert sampler.caption(all_named, 0, "x", 3) == sampler.caption(KNOWN, 0, "x", 3)
     assert sampler.caption({}, 0, "x", 0) == sampler.caption(dict.fromkeys(vocabulary.attributes), 0, "x", 0)

@@ -8,7 +8,7 @@ import pytest
 
 from dataset_builders.combine import Captioner
 from dataset_builders.divide import load_vocabulary
-from dataset_builders.templates import DEFAULT_TEMPLATES, load_templates
+from dataset_builders.templates import load_templates
 from modeling_unipt.user_errors import UserError
 
 CHANCE = 0.25  # of an optional attribute in a random set
@@ -206,7 +206,7 @@ def test_a_negative_choice_is_never_written(vocabulary, captioner):
     ],
 )
 def test_wrong_templates_are_refused_with_file_and_fault(vocabulary, tmp_path, old, new, message):
-    text = DEFAULT_TEMPLATES.read_text(encoding="utf-8")
+    text = vocabulary.templates_for("paper").read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "templates.yaml"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")

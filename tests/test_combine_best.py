@@ -9,7 +9,7 @@ import pytest
 
 from dataset_builders.combine import Captioner
 from dataset_builders.divide import load_vocabulary
-from dataset_builders.templates import BEST_TEMPLATES, DEFAULT_TEMPLATES, load_templates
+from dataset_builders.templates import load_templates
 from modeling_unipt.user_errors import UserError
 
 NEUTRAL = r"(Th(is|e)|An?|Here is an?|There is an?|In this picture, this) [a-z ]+\."
@@ -22,7 +22,7 @@ def vocabulary():
 
 @pytest.fixture(scope="module")
 def captioner(vocabulary):
-    return Captioner(vocabulary, BEST_TEMPLATES)
+    return Captioner(vocabulary, vocabulary.templates_for("best"))
 
 
 def drawn_of(vocabulary, names, rng):
@@ -155,7 +155,7 @@ def test_captions_depend_on_their_arguments_alone(vocabulary, captioner):
     ],
 )
 def test_wrong_templates_are_refused_with_file_and_fault(vocabulary, tmp_path, old, new, message):
-    text = BEST_TEMPLATES.read_text(encoding="utf-8")
+    text = vocabulary.templates_for("best").read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "templates.yaml"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
@@ -179,5 +179,5 @@ def test_templates_must_fit_whatever_is_known(vocabulary, tmp_path, templates, m
 
 
 def test_both_recipes_are_of_one_vocabulary(vocabulary):
-    assert load_templates(vocabulary, DEFAULT_TEMPLATES).tell_at_least is None
-    assert load_templates(vocabulary, BEST_TEMPLATES).tell_at_least == 2
+    assert load_templates(vocabulary, vocabulary.templates_for("paper")).tell_at_least is None
+    assert load_templates(vocabulary, vocabulary.templates_for("best")).tell_at_least == 2

@@ -169,6 +169,22 @@ def test_attributes_say_where_they_are_seen(vocabulary):
     assert seen["age"] == seen["action"] == seen["bag"] == "whole"
 
 
+def test_a_vocabulary_names_the_templates_of_each_recipe(vocabulary, tmp_path):
+    assert [vocabulary.templates_for(recipe).name for recipe in ("paper", "best")] == [
+        "templates.yaml",
+        "templates_best.yaml",
+    ]
+    (tmp_path / "mine.yaml").write_text("")
+    cars = load_vocabulary(write(tmp_path, SMALL + "templates: {best: mine.yaml}\n"))
+    assert cars.templates_for("best") == tmp_path / "mine.yaml"
+    with pytest.raises(UserError, match="'cars' has no templates for the recipe 'paper'; it has some for best"):
+        cars.templates_for("paper")
+    with pytest.raises(UserError, match="it names none under 'templates'"):
+        load_vocabulary(write(tmp_path, SMALL)).templates_for("best")
+    with pytest.raises(UserError, match=r"line 11: the templates of the recipe 'best' are no file: .*their.yaml"):
+        load_vocabulary(write(tmp_path, SMALL + "templates: {best: their.yaml}\n"))
+
+
 def test_shorter_wordings_hold_fewer_parts(vocabulary):
     upper = {choice.phrase: choice for choice in vocabulary.attributes["upper_clothes"].choices}
     assert upper["an orange plaid wind coat"].short_wordings == (

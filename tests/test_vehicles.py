@@ -14,7 +14,7 @@ from dataset_builders.divide import DEFAULT_VOCABULARY, load_vocabulary
 from dataset_builders.templates import load_templates
 
 CODE = Path(dataset_builders.__file__).parent
-VEHICLES, TEMPLATES = CODE / "data" / "vehicles.yaml", CODE / "data" / "vehicles_templates.yaml"
+VEHICLES = CODE / "data" / "vehicles.yaml"
 NOUNS = ["car", "automobile", "van", "minivan", "pickup", "truck", "lorry", "bus", "coach", "vehicle"]
 GRAMMAR = Grammar(
     subjects=NOUNS,
@@ -69,7 +69,7 @@ def test_the_vocabulary_says_nothing_about_people(vocabulary):
 
 @pytest.mark.parametrize("chance", [0.0, 0.3, 0.7, 1.0])
 def test_captions_are_english_and_say_what_is_chosen(vocabulary, chance):
-    captioner = Captioner(vocabulary, TEMPLATES)
+    captioner = Captioner(vocabulary, vocabulary.templates_for("best"))
     for number, chosen in enumerate(random_sets(vocabulary, 1000, chance)):
         said = {name for name, choice in chosen.items() if choice is not None and not choice.negative}
         for caption in (captions := captioner.captions(chosen, 0, str(number), count=2)):
@@ -82,7 +82,7 @@ def test_captions_are_english_and_say_what_is_chosen(vocabulary, chance):
 
 
 def test_the_sampler_serves_the_domain(vocabulary):
-    sampler = CaptionSampler(vocabulary, TEMPLATES)
+    sampler = CaptionSampler(vocabulary, vocabulary.templates_for("best"))
     captions = {sampler.caption({"type": "bus", "motion": "parked at the roadside"}, 0, "x", e) for e in range(20)}
     assert len(captions) > 5 and all(re.search("bus|coach|parked|kerb", caption) for caption in captions)
 
@@ -99,9 +99,9 @@ def test_templates_of_one_domain_are_refused_for_another(vocabulary):
     from modeling_unipt.user_errors import UserError
 
     with pytest.raises(UserError, match=r"vehicles_templates.yaml, line \d+: unknown blank"):
-        load_templates(load_vocabulary(), TEMPLATES)
+        load_templates(load_vocabulary(), vocabulary.templates_for("best"))
     with pytest.raises(UserError, match=r"templates.yaml, line \d+: word 'age' asks for an unknown field 'age'"):
-        load_templates(vocabulary)
+        load_templates(vocabulary, load_vocabulary().templates_for("paper"))
 
 
 def test_the_code_that_divides_and_combines_holds_no_word_of_a_domain():
