@@ -120,7 +120,7 @@ def out_of_space_told(work):
 def main(argv=None):
     arguments = parse(argv)
     team = find_team(arguments.rank, arguments.world_size)
-    whole_vocabulary = load_vocabulary()
+    whole_vocabulary = load_vocabulary(arguments.attributes)
     vocabulary = whole_vocabulary.without(arguments.without)
     captioner = Captioner(whole_vocabulary)
     source = open_source(arguments.images)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 
 from .agreement import agreement_table
+from .luperson_t_options import BATCH_SIZE
 from .near_duplicates import DISTANCE
-from .parquet_dataset import write_card
+from .parquet_dataset import SHARD_ROWS, write_card
 
 STATISTICS_COLUMNS = ["captions", "caption_scores", "attributes", "duplicate_of"]
 
@@ -33,7 +34,7 @@ print(dataset[0]["captions"])
 | `image_id` | path of the source file in the image folder without its suffix; of other sources the key or row |
 | `captions` | pseudo-texts |
 | `caption_scores` | cosine of the image's and each caption's embedding in the scorer |
-| `caption_backends` | who wrote each caption; `templates` is this builder |
+| `caption_backends` | who wrote each caption: `templates`, or the name of another captioner |
 | `attributes` | attribute -> chosen phrase, or null |
 | `attribute_probabilities` | attribute -> softmax over its phrases, in the order below; clothes as marginals |
 | `duplicate_of` | image_id of the first image that this one nearly repeats, or null |"""
@@ -153,7 +154,11 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
     command = [
         "python -m dataset_builders.luperson_t --images IMAGES --output OUTPUT",
         f"--scorer {arguments.scorer} --seed {arguments.seed} --captions-per-image {arguments.captions_per_image}",
+        *([f"--attributes {Path(arguments.attributes).name}"] if arguments.attributes else []),
         *(f"--without {name}" for name in without),
+        *([f"--captioner {arguments.captioner}"] if arguments.captioner else []),
+        *([f"--shard-size {arguments.shard_size}"] if arguments.shard_size != SHARD_ROWS else []),
+        *([f"--batch-size {arguments.batch_size}"] if arguments.batch_size != BATCH_SIZE else []),
         *([f"--dtype {arguments.dtype}"] if arguments.dtype != "float32" else []),
         *(f"--{name.replace('_', '-')} {limit:g}" for name, limit in limits.items()),
         *(f"--exclude {name}" for name in excluded),
@@ -169,6 +174,7 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
         + f", computed in {arguments.dtype}; images squashed to its input size, not cropped",
         "vocabulary": f"`{vocabulary.name}`, sha256 `{vocabulary.sha256[:12]}`; attributes left out: "
         f"{', '.join(without) or 'none'}",
+        "other captioner": f"`{arguments.captioner}`, one caption an image" if arguments.captioner else "none",
         "templates": f"{len(captioner.template_set.templates)}, sha256 `{captioner.template_set.sha256[:12]}`",
         "seed": arguments.seed,
         "images used": statistics.images,

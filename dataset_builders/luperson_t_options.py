@@ -9,6 +9,7 @@ from .near_duplicates import DISTANCE, MAX_DISTANCE
 from .parquet_dataset import SHARD_ROWS
 
 DTYPES = ("float32", "bfloat16", "float16")
+BATCH_SIZE = 64
 
 
 def parse(argv):
@@ -47,13 +48,21 @@ def parse(argv):
         "--captions-per-image", type=int, default=1, metavar="K", help="each by another template (default: %(default)s)"
     )
     parser.add_argument(
+        "--attributes",
+        metavar="FILE",
+        help="vocabulary of another domain, a YAML file like dataset_builders/data/vehicles.yaml, which names its "
+        "templates (default: the 14 attributes of people)",
+    )
+    parser.add_argument(
         "--without",
         action="append",
         default=[],
         metavar="ATTRIBUTE",
         help="an attribute that is neither scored nor written, such as gender or age; may be repeated",
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="images scored at once (default: %(default)s)")
+    parser.add_argument(
+        "--batch-size", type=int, default=BATCH_SIZE, help="images scored at once (default: %(default)s)"
+    )
     parser.add_argument(
         "--workers", type=int, default=1, help="threads that read and decode images (default: %(default)s)"
     )
