@@ -105,7 +105,11 @@ def open_source(spec):
     if any((path / name).is_file() for name in SAVED_DATASET):
         return DatasetSource.from_disk(path, split)
     databases = _databases(path)
-    tars, tables = _files(path, ".tar"), _files(path, ".parquet") or _files(path, "*/*.parquet")
+    tars = _files(path, "*.tar")
+    tables = _files(path, "*.parquet") or _files(path, "*/*.parquet")
+    if path.is_dir():  # a table beside image files is about them
+        beside = {folder for folder in {file.parent for file in tables} if _has_images(folder)}
+        tables = [file for file in tables if file.parent not in beside]
     if split is not None and not tables:
         raise UserError(f"{path} has no splits, so '{split}' cannot be taken from it; give the folder alone")
     if bool(databases) + bool(tars) + bool(tables) > 1:
@@ -115,7 +119,7 @@ def open_source(spec):
     if tables:
         return ParquetSource(path, tables, split)
     if tars:
-        if path.is_dir() and any(inner.suffix.lower() in IMAGE_SUFFIXES for inner in path.iterdir()):
+        if path.is_dir() and _has_images(path):
             raise UserError(f"{path} holds tar files and image files side by side; give a folder with only one of them")
         return TarSource(path, tars)
     if path.is_file() and path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")):
@@ -132,5 +136,9 @@ def _databases(path):
 
 def _files(path, pattern):
     if path.is_file():
-        return [path] if path.suffix.lower() == Path(f"x{pattern}" if pattern[0] == "." else pattern).suffix else []
-    return sorted(file for file in path.glob(pattern if "*" in pattern else f"*{pattern}") if file.is_file())
+        return [path] if path.match(pattern) else []
+    return sorted(file for file in path.glob(pattern) if file.is_file())
+
+
+def _has_images(folder):
+    return any(inner.suffix.lower() in IMAGE_SUFFIXES for inner in folder.iterdir())

@@ -158,12 +158,16 @@ def mark_duplicates(shards, schema, source, arguments):
     for shard in shards:
         part = originals[begin : begin + len(shard.used)]
         begin += len(shard.used)
-        duplicate_of = [source.ids[used[original]] if original >= 0 else None for original in part]
-        size = mark_shard(shard.path, schema, duplicate_of, arguments.drop_duplicates)
+        repeats = {
+            position: source.ids[used[original]]
+            for position, original in zip(shard.used, part, strict=True)
+            if original >= 0
+        }
+        by_id = {source.ids[position]: original for position, original in repeats.items()}
+        size = mark_shard(shard.path, schema, by_id, arguments.drop_duplicates)
         shard.bytes = shard.bytes if size is None else size
         if arguments.drop_duplicates:
-            repeats = zip(shard.used, duplicate_of, strict=True)
-            dropped += [(position, f"near-duplicate of {original}") for position, original in repeats if original]
+            dropped += [(position, f"near-duplicate of {original}") for position, original in repeats.items()]
     return dropped
 
 
@@ -239,7 +243,8 @@ def main(argv=None):
     try:
         exclusion = Exclusion(arguments.duplicate_distance)
         for label, benchmark in benchmarks:
-            exclusion.add(label, benchmark, arguments.workers)
+            if unread := exclusion.add(label, benchmark, arguments.workers):
+                print(f"{unread} images of {label} cannot be read, so their copies cannot be refused")
         check = ImageChecks(arguments.quality, exclusion)
         statistics = build(folder, arguments, vocabulary, captioner, source, check)
     except UserError:

@@ -107,28 +107,29 @@ def find_duplicates(hashes, distance=DISTANCE):
     return np.where(duplicate_of == np.arange(len(hashes)), -1, duplicate_of)
 
 
-def mark_shard(path, schema, duplicate_of, drop=False):
+def mark_shard(path, schema, originals, drop=False):
     """Write the column ``duplicate_of`` of a finished Parquet shard anew, aside and then renamed; memory holds one row
-    group.
+    group. Done twice, it gives the same file.
 
     Args:
-        duplicate_of: for each row an image_id or None; where all are None, the file is left as it is.
-        drop: leave the rows out that are duplicates.
+        originals: image_id of a duplicate -> image_id of the one that it repeats; where empty, the file is left as it is.
+        drop: leave the duplicates out.
     Returns:
         The size of the rows in memory, or None where the file was left as it is.
     """
-    if all(original is None for original in duplicate_of):
+    if not originals:
         return None
-    path, size, begin = Path(path), 0, 0
+    path, size = Path(path), 0
     aside = path.with_name(path.name + ".tmp")
     with parquet.ParquetFile(path) as old, parquet.ParquetWriter(aside, schema, compression="zstd") as new:
         for group in range(old.num_row_groups):
             table = old.read_row_group(group)
-            column = pyarrow.array(duplicate_of[begin : begin + len(table)], pyarrow.string())
-            begin += len(table)
+            found = [originals.get(image_id) for image_id in table["image_id"].to_pylist()]
+            column = pyarrow.array(found, pyarrow.string())
             table = table.set_column(table.column_names.index("duplicate_of"), schema.field("duplicate_of"), column)
             table = table.filter(column.is_null()) if drop else table
-            new.write_table(table)
-            size += table.nbytes
+            if len(table):
+                new.write_table(table)
+                size += table.nbytes
     os.replace(aside, path)
     return size

@@ -116,7 +116,7 @@ def test_near_duplicates_across_shards_are_dropped_and_listed(crops, tiny_clip_f
 
     whole, _, _ = build(crops, tiny_clip_folder, tmp_path / "whole")
     for module in (dataset_builders.luperson_t, dataset_builders.parquet_dataset):
-        monkeypatch.setattr(module, "SHARD_ROWS", 2)
+        monkeypatch.setattr(module, "SHARD_ROWS", 1)
     rows, rejected, statistics = build(crops, tiny_clip_folder, tmp_path / "out", "--drop-duplicates")
     assert rejected == {"q2.jpg": "near-duplicate of p2"} and "q2" not in rows and statistics["near_duplicates"] == 0
     assert {name: row["captions"] for name, row in rows.items()} == {

@@ -97,9 +97,9 @@ def make_shard(path):
 def test_a_shard_is_marked_by_rename_and_keeps_its_rows(tmp_path):
     schema = make_shard(tmp_path / "shard.parquet")
     before = (tmp_path / "shard.parquet").read_bytes()
-    assert mark_shard(tmp_path / "shard.parquet", schema, [None] * 5) is None
+    assert mark_shard(tmp_path / "shard.parquet", schema, {}) is None
     assert (tmp_path / "shard.parquet").read_bytes() == before
-    assert mark_shard(tmp_path / "shard.parquet", schema, [None, "v", None, None, "x"]) > 0
+    assert mark_shard(tmp_path / "shard.parquet", schema, {"w": "v", "z": "x"}) > 0
     table = parquet.read_table(tmp_path / "shard.parquet")
     assert table["image_id"].to_pylist() == list("vwxyz") and table.schema.metadata[b"a"] == b"b"
     assert table["duplicate_of"].to_pylist() == [None, "v", None, None, "x"]
@@ -108,6 +108,11 @@ def test_a_shard_is_marked_by_rename_and_keeps_its_rows(tmp_path):
 
 def test_duplicates_are_dropped_only_when_asked(tmp_path):
     schema = make_shard(tmp_path / "shard.parquet")
-    mark_shard(tmp_path / "shard.parquet", schema, [None, "v", None, "v", "v"], drop=True)
+    originals = {"v": "a", "w": "a", "y": "x"}
+    mark_shard(tmp_path / "shard.parquet", schema, originals, drop=True)
+    once = (tmp_path / "shard.parquet").read_bytes()
+    mark_shard(tmp_path / "shard.parquet", schema, originals, drop=True)
+    assert (tmp_path / "shard.parquet").read_bytes() == once
     table = parquet.read_table(tmp_path / "shard.parquet")
-    assert table["image_id"].to_pylist() == ["v", "x"] and table["duplicate_of"].null_count == 2
+    assert table["image_id"].to_pylist() == ["x", "z"] and table["duplicate_of"].null_count == 2
+    assert parquet.ParquetFile(tmp_path / "shard.parquet").num_row_groups == 2  # the first held duplicates alone
