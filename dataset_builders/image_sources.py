@@ -82,7 +82,7 @@ def open_source(spec):
         spec: one of
             a folder of image files, searched with its sub-folders; image_id is the path without its suffix;
             a tar file or a folder of tar files (WebDataset); image_id is the member's path without its suffix;
-            a Parquet file or a folder of them (also in its sub-folders one level down), or a dataset that
+            a Parquet file or a folder of them (also in its sub-folder data/), or a dataset that
             ``save_to_disk`` wrote, or a dataset's name on the Hub; image_id is the column of that name, else the row's
             number; all splits together, or one as ``spec:split``;
             an LMDB folder with data.mdb, or one that holds such; image_id is the key.
@@ -106,7 +106,7 @@ def open_source(spec):
         return DatasetSource.from_disk(path, split)
     databases = _databases(path)
     tars = _files(path, "*.tar")
-    tables = _files(path, "*.parquet") or _files(path, "*/*.parquet")
+    tables = _files(path, "*.parquet") or _files(path, "data/*.parquet")
     if path.is_dir():  # a table beside image files is about them
         beside = {folder for folder in {file.parent for file in tables} if _has_images(folder)}
         tables = [file for file in tables if file.parent not in beside]

@@ -112,7 +112,7 @@ def mark_shard(path, schema, originals, drop=False):
     group. Done twice, it gives the same file.
 
     Args:
-        originals: image_id of a duplicate -> image_id of the one that it repeats; where empty, the file is left as it is.
+        originals: image_id of a duplicate -> image_id of the one that it repeats; where empty, nothing is written.
         drop: leave the duplicates out.
     Returns:
         The size of the rows in memory, or None where the file was left as it is.
