@@ -5,6 +5,7 @@ image = source.read(0)  # source.ids[0] names it
 """
 
 import re
+import stat
 from pathlib import Path
 
 from modeling_unipt.image_files import IMAGE_SUFFIXES, UnreadableImage, find_images
@@ -66,7 +67,7 @@ class FolderSource(Source):
     def content(self, position):
         path = self.folder / self.paths[position]
         try:
-            if path.exists() and not path.is_file():
+            if not stat.S_ISREG(path.stat().st_mode):
                 raise UnreadableImage("is not a file")  # a named pipe would wait for ever
             with open(path, "rb") as file:
                 return file.read(MAX_BYTES + 1), path.name

