@@ -67,10 +67,12 @@ class FolderSource(Source):
     def content(self, position):
         path = self.folder / self.paths[position]
         try:
-            if not stat.S_ISREG(path.stat().st_mode):
+            facts = path.stat()
+            if not stat.S_ISREG(facts.st_mode):
                 raise UnreadableImage("is not a file")  # a named pipe would wait for ever
-            with open(path, "rb") as file:
-                return file.read(MAX_BYTES + 1), path.name
+            if facts.st_size > MAX_BYTES:
+                raise UnreadableImage(f"more than {MAX_BYTES:,} bytes")
+            return path.read_bytes(), path.name
         except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
             told = getattr(error, "strerror", None) or type(error).__name__
             raise UnreadableImage(f"cannot be read ({told})") from None

@@ -1,6 +1,9 @@
 """Build LUPerson-T: unlabelled person images -> pseudo-texts, by divide, conquer and combine (UniPT, section 3.1).
 
-python -m dataset_builders.luperson_t --images MY_CROPS --scorer openai/clip-vit-base-patch16 --output my-luperson-t
+    python -m dataset_builders.luperson_t --images MY_CROPS --scorer openai/clip-vit-base-patch16 --output my-luperson-t
+
+The images are read (source_images), refused where asked (image_checks), described and written shard by shard
+(write_shard); then near-duplicates are marked in the finished shards from their hashes (near_duplicates).
 """
 
 import hashlib
