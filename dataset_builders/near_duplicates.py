@@ -24,10 +24,10 @@ def perceptual_hash(image):
 
     The frequencies are those of the discrete cosine transform of the ``PIL.Image`` squashed to 32 x 32, in whole
     numbers, so that every machine gives the same bits; the mean brightness is not among them and the last bit is 0. Two
-    encodings or sizes of one picture differ in few bits, two pictures in about half, always in an even number. All
+    encodings or sizes of one picture differ in few bits, two pictures in about half. All
     pictures of one colour have the hash 0.
     """
-    small = image.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=1.0)  # the gap halves the time
+    small = image.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=1.0)  # the gap saves time
     grey = np.asarray(small.convert("L"), dtype=np.float64)
     frequencies = (_WAVES @ grey @ _WAVES.T).ravel()[1:]
     median = np.sort(frequencies)[len(frequencies) // 2]
