@@ -5,6 +5,7 @@ image = source.read(0)  # source.ids[0] names it
 """
 
 import re
+import stat
 from pathlib import Path
 
 from modeling_unipt.image_files import IMAGE_SUFFIXES, UnreadableImage, find_images
@@ -66,10 +67,12 @@ class FolderSource(Source):
     def content(self, position):
         path = self.folder / self.paths[position]
         try:
-            if path.exists() and not path.is_file():
+            facts = path.stat()
+            if not stat.S_ISREG(facts.st_mode):
                 raise UnreadableImage("is not a file")  # a named pipe would wait for ever
-            with open(path, "rb") as file:
-                return file.read(MAX_BYTES + 1), path.name
+            if facts.st_size > MAX_BYTES:
+                raise UnreadableImage(f"more than {MAX_BYTES:,} bytes")
+            return path.read_bytes(), path.name
         except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
             told = getattr(error, "strerror", None) or type(error).__name__
             raise UnreadableImage(f"cannot be read ({told})") from None
@@ -82,7 +85,7 @@ def open_source(spec):
         spec: one of
             a folder of image files, searched with its sub-folders; image_id is the path without its suffix;
             a tar file or a folder of tar files (WebDataset); image_id is the member's path without its suffix;
-            a Parquet file or a folder of them (also in its sub-folders one level down), or a dataset that
+            a Parquet file or a folder of them (also in its sub-folder data/), or a dataset that
             ``save_to_disk`` wrote, or a dataset's name on the Hub; image_id is the column of that name, else the row's
             number; all splits together, or one as ``spec:split``;
             an LMDB folder with data.mdb, or one that holds such; image_id is the key.
@@ -105,7 +108,11 @@ def open_source(spec):
     if any((path / name).is_file() for name in SAVED_DATASET):
         return DatasetSource.from_disk(path, split)
     databases = _databases(path)
-    tars, tables = _files(path, ".tar"), _files(path, ".parquet") or _files(path, "*/*.parquet")
+    tars = _files(path, "*.tar")
+    tables = _files(path, "*.parquet") or _files(path, "data/*.parquet")
+    if path.is_dir():  # a table beside image files is about them
+        beside = {folder for folder in {file.parent for file in tables} if _has_images(folder)}
+        tables = [file for file in tables if file.parent not in beside]
     if split is not None and not tables:
         raise UserError(f"{path} has no splits, so '{split}' cannot be taken from it; give the folder alone")
     if bool(databases) + bool(tars) + bool(tables) > 1:
@@ -115,7 +122,7 @@ def open_source(spec):
     if tables:
         return ParquetSource(path, tables, split)
     if tars:
-        if path.is_dir() and any(inner.suffix.lower() in IMAGE_SUFFIXES for inner in path.iterdir()):
+        if path.is_dir() and _has_images(path):
             raise UserError(f"{path} holds tar files and image files side by side; give a folder with only one of them")
         return TarSource(path, tars)
     if path.is_file() and path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")):
@@ -132,5 +139,9 @@ def _databases(path):
 
 def _files(path, pattern):
     if path.is_file():
-        return [path] if path.suffix.lower() == Path(f"x{pattern}" if pattern[0] == "." else pattern).suffix else []
-    return sorted(file for file in path.glob(pattern if "*" in pattern else f"*{pattern}") if file.is_file())
+        return [path] if path.match(pattern) else []
+    return sorted(file for file in path.glob(pattern) if file.is_file())
+
+
+def _has_images(folder):
+    return any(inner.suffix.lower() in IMAGE_SUFFIXES for inner in folder.iterdir())

@@ -65,16 +65,20 @@ def mark_duplicates(before, after, shards, records, source, vocabulary, argument
     for shard, record in zip(shards, records, strict=True):
         part = originals[begin : begin + len(record["used"])]
         begin += len(part)
-        duplicate_of = [source.ids[used[original]] if original >= 0 else None for original in part]
+        repeats = {
+            position: source.ids[used[original]]
+            for position, original in zip(record["used"], part, strict=True)
+            if original >= 0
+        }
         (after / shard).parent.mkdir(parents=True, exist_ok=True)
-        if any(duplicate_of):
-            sizes.append(mark_shard(before / shard, after / shard, schema, duplicate_of, arguments.drop_duplicates))
+        if repeats:
+            by_id = {source.ids[position]: original for position, original in repeats.items()}
+            sizes.append(mark_shard(before / shard, after / shard, schema, by_id, arguments.drop_duplicates))
         else:
             _link(before / shard, after / shard)
             sizes.append(record["bytes"])
         if arguments.drop_duplicates:
-            repeats = zip(record["used"], duplicate_of, strict=True)
-            dropped += [(position, f"near-duplicate of {original}") for position, original in repeats if original]
+            dropped += [(position, f"near-duplicate of {original}") for position, original in repeats.items()]
     return sizes, dropped
 
 

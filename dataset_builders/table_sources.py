@@ -50,7 +50,7 @@ def _content(value, fallback):
     if data is None and path and os.path.isfile(path):
         try:
             with open(path, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
+                data = file.read(min(os.path.getsize(path), MAX_BYTES + 1))
         except OSError as error:
             raise UnreadableImage(f"cannot be read ({error.strerror or type(error).__name__})") from None
     if data is None:

@@ -95,6 +95,8 @@ def make_hostile(folder):
     (folder / "a" / "round").symlink_to("..")  # a loop of folders
     (folder / "unreadable.jpg").symlink_to(UNREADABLE)
     os.mkfifo(folder / "pipe.jpg")
+    (folder / "vast.jpg").touch()
+    os.truncate(folder / "vast.jpg", 1 << 33)  # a hole of 8 GiB
     refused = {
         "empty.jpg": "zero bytes",
         "torn.png": "cannot be decoded",
@@ -108,6 +110,7 @@ def make_hostile(folder):
         "gone.jpg": "cannot be read (No such file or directory)",
         "unreadable.jpg": "cannot be read (Input/output error)",
         "pipe.jpg": "is not a file",
+        "vast.jpg": "more than 268,435,456 bytes",
     }
     (folder / "notes.txt").write_text("not an image by name either")
     (folder / "folder.jpg").mkdir()

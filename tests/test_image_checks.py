@@ -112,7 +112,7 @@ def test_near_duplicates_are_marked_and_the_card_says_so(crops, tiny_clip_folder
 
 def test_near_duplicates_across_shards_are_dropped_and_listed(crops, tiny_clip_folder, tmp_path):
     whole, _, _ = build(crops, tiny_clip_folder, tmp_path / "whole")
-    options = ("--drop-duplicates", "--shard-size", 2)
+    options = ("--drop-duplicates", "--shard-size", 1)
     rows, rejected, statistics = build(crops, tiny_clip_folder, tmp_path / "out", *options)
     assert rejected == {"q2.jpg": "near-duplicate of p2"} and "q2" not in rows and statistics["near_duplicates"] == 0
     assert {name: row["captions"] for name, row in rows.items()} == {

@@ -265,6 +265,17 @@ def test_a_source_without_images_is_one_sentence(tmp_path, make, message):
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_tables_beside_images_and_pictures_beside_tables_do_not_mislead(tmp_path):
+    make_folder(tmp_path / "crops")
+    parquet.write_table(pyarrow.table({"embedding": [1.0]}), tmp_path / "crops" / "cam_0" / "features.parquet")
+    assert len(open_source(tmp_path / "crops")) == PEOPLE
+    parquet.write_table(table_of([7]), tmp_path / "crops" / "cam_0" / "other.parquet")
+    assert len(open_source(tmp_path / "crops" / "cam_0" / "other.parquet")) == 1
+    make_parquet(tmp_path / "dataset")
+    draw_person(0).save(tmp_path / "dataset" / "contact_sheet.png")
+    assert open_source(tmp_path / "dataset").ids[0] == "id00"
+
+
 def test_a_name_that_is_nothing_is_explained(tmp_path):
     for name in (str(tmp_path / "nowhere"), "./nowhere", "no/such/folder"):
         with pytest.raises(UserError, match="does not exist; give the path of a folder"):

@@ -166,6 +166,16 @@ def test_a_second_build_is_byte_identical_whatever_the_batches_and_workers(built
     assert [row["captions"] for row in rows_of(other)] != [row["captions"] for row in rows_of(built)]
 
 
+def test_the_same_images_in_a_tar_file_give_the_same_rows(built, people, tiny_clip_folder, tmp_path):
+    import tarfile
+
+    with tarfile.open(tmp_path / "people.tar", "w") as archive:
+        archive.add(people / "images", arcname=".")
+    packed = build(tmp_path / "people.tar", tiny_clip_folder, tmp_path / "packed")
+    by_id = {row["image_id"]: row for row in rows_of(packed)}
+    assert by_id == {row["image_id"]: row for row in rows_of(built)}
+
+
 def test_several_shards_and_captions(people, tiny_clip_folder, tmp_path, monkeypatch):
     from datasets import load_dataset
 

@@ -98,7 +98,7 @@ def test_a_shard_is_marked_in_a_new_file_and_keeps_its_rows(tmp_path):
     old, new = tmp_path / "old.parquet", tmp_path / "new.parquet"
     schema = make_shard(old)
     before = old.read_bytes()
-    assert mark_shard(old, new, schema, [None, "v", None, None, "x"]) > 0
+    assert mark_shard(old, new, schema, {"w": "v", "z": "x"}) > 0
     table = parquet.read_table(new)
     assert table["image_id"].to_pylist() == list("vwxyz") and table.schema.metadata[b"a"] == b"b"
     assert table["duplicate_of"].to_pylist() == [None, "v", None, None, "x"]
@@ -108,6 +108,7 @@ def test_a_shard_is_marked_in_a_new_file_and_keeps_its_rows(tmp_path):
 def test_duplicates_are_dropped_only_when_asked(tmp_path):
     old, new = tmp_path / "old.parquet", tmp_path / "new.parquet"
     schema = make_shard(old)
-    mark_shard(old, new, schema, [None, "v", None, "v", "v"], drop=True)
+    mark_shard(old, new, schema, {"v": "a", "w": "a", "y": "x"}, drop=True)
     table = parquet.read_table(new)
-    assert table["image_id"].to_pylist() == ["v", "x"] and table["duplicate_of"].null_count == 2
+    assert table["image_id"].to_pylist() == ["x", "z"] and table["duplicate_of"].null_count == 2
+    assert parquet.ParquetFile(new).num_row_groups == 2  # the first held duplicates alone
