@@ -132,7 +132,6 @@ def main(argv=None):
         "captions_per_image": arguments.captions_per_image,
         "without": sorted(set(arguments.without)),
         "dtype": arguments.dtype,
-        "batch_size": arguments.batch_size,
         "shard_size": arguments.shard_size,
         "captioner": arguments.captioner,
         "license": arguments.license,

@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 
 from .agreement import agreement_table
-from .luperson_t_options import BATCH_SIZE
 from .near_duplicates import DISTANCE
 from .parquet_dataset import SHARD_ROWS, write_card
 
@@ -158,7 +157,6 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
         *(f"--without {name}" for name in without),
         *([f"--captioner {arguments.captioner}"] if arguments.captioner else []),
         *([f"--shard-size {arguments.shard_size}"] if arguments.shard_size != SHARD_ROWS else []),
-        *([f"--batch-size {arguments.batch_size}"] if arguments.batch_size != BATCH_SIZE else []),
         *([f"--dtype {arguments.dtype}"] if arguments.dtype != "float32" else []),
         *(f"--{name.replace('_', '-')} {limit:g}" for name, limit in limits.items()),
         *(f"--exclude {name}" for name in excluded),

@@ -9,7 +9,6 @@ from .near_duplicates import DISTANCE, MAX_DISTANCE
 from .parquet_dataset import SHARD_ROWS
 
 DTYPES = ("float32", "bfloat16", "float16")
-BATCH_SIZE = 64
 
 
 def parse(argv):
@@ -60,9 +59,7 @@ def parse(argv):
         metavar="ATTRIBUTE",
         help="an attribute that is neither scored nor written, such as gender or age; may be repeated",
     )
-    parser.add_argument(
-        "--batch-size", type=int, default=BATCH_SIZE, help="images scored at once (default: %(default)s)"
-    )
+    parser.add_argument("--batch-size", type=int, default=64, help="images scored at once (default: %(default)s)")
     parser.add_argument(
         "--workers", type=int, default=1, help="threads that read and decode images (default: %(default)s)"
     )
