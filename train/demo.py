@@ -16,7 +16,7 @@ from pathlib import Path
 from modeling_unipt.user_errors import UserError, run_command
 from stages import LAUNCH, PYTHON, RENDER, run_stages
 
-UNLABELLED_PEOPLE, UNLABELLED_VIEWS = 1200, 2
+UNLABELLED_PEOPLE, UNLABELLED_VIEWS = 1800, 2
 BENCHMARK = {"identities": 440, "test": 120, "val": 20, "views": 4}
 QUERY = "A woman with long hair in a red coat, carrying a backpack."
 
