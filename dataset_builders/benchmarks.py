@@ -17,8 +17,9 @@ from modeling_unipt.image_files import write_rejected
 from modeling_unipt.output_folders import finish_output, start_output
 from modeling_unipt.user_errors import UserError, run_command
 
+from .image_sources import FolderSource
 from .parquet_dataset import SHARD_ROWS, ShardWriter, arrow_schema, shard_paths, write_card
-from .source_images import fingerprint, image_ids, read_batches, readable
+from .source_images import fingerprint, read_batches, readable
 
 COLUMNS = {
     "image": "image",
@@ -115,21 +116,21 @@ def build(folder, benchmark, paths, workers):
     """
     from tqdm import tqdm
 
-    ids = dict(zip(paths, image_ids(list(paths.values())), strict=True))
+    records = [benchmark.records[index] for index in paths]
+    source = FolderSource(benchmark.images, list(paths.values()))
     schema, rejected, splits, counts = arrow_schema(COLUMNS), [], {}, {}
     present = [split for split in SPLITS if any(record.split == split for record in benchmark.records)]
     with tqdm(total=len(paths), desc=benchmark.title, unit="image") as bar:
         for split in present:
-            indices = [index for index in paths if benchmark.records[index].split == split]
+            positions = [position for position, record in enumerate(records) if record.split == split]
             splits[split] = {"num_bytes": 0, "num_examples": 0}
             people, captions = set(), 0
-            for shard, relative in enumerate(shard_paths(split, len(indices))):
-                shard_indices = indices[shard * SHARD_ROWS : (shard + 1) * SHARD_ROWS]
+            for shard, relative in enumerate(shard_paths(split, len(positions))):
+                in_shard = positions[shard * SHARD_ROWS : (shard + 1) * SHARD_ROWS]
                 with ShardWriter(folder / relative, schema) as writer:
-                    shard_files = [paths[index] for index in shard_indices]
-                    for batch in read_batches(benchmark.images, shard_files, BATCH, workers):
+                    for batch in read_batches(source, in_shard, BATCH, workers):
                         for position, image in batch:
-                            record = benchmark.records[shard_indices[position]]
+                            record = records[position]
                             if isinstance(image, str):
                                 rejected.append((record.file_path, image))
                                 continue
@@ -138,7 +139,7 @@ def build(folder, benchmark, paths, workers):
                             writer.write(
                                 {
                                     "image": {"bytes": image.data, "path": image.file_name},
-                                    "image_id": ids[shard_indices[position]],
+                                    "image_id": source.ids[position],
                                     "person_id": record.person_id,
                                     "captions": record.captions,
                                     "file_path": readable(record.file_path),

@@ -6,96 +6,17 @@ The vocabulary is data (``data/vocabulary.yaml`` by default); nothing in this mo
     [choice.phrase for choice in vocabulary.attributes["hat"].choices]
 """
 
-import dataclasses
 import hashlib
 import itertools
 import re
 import string
-from dataclasses import dataclass
 from pathlib import Path
 
-from modeling_unipt.user_errors import UserError
-
 from .data_file import Complaint, LinedDict, nearest, read_data_file
+from .exclusions import read_exclusions
+from .vocabulary import WHOLE, Attribute, Choice, Vocabulary
 
 DEFAULT_VOCABULARY = Path(__file__).parent / "data" / "vocabulary.yaml"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One thing that can be said about one attribute.
-
-    Attributes:
-        phrase: the text that a caption holds.
-        prompt: the full sentence that a CLIP compares with the image.
-        value: flat field -> name of the value said; None where the phrase says that the thing is absent.
-        negative: whether the phrase says that the thing is absent; it is scored and never written.
-        wordings: the phrase and what a caption may write instead of it.
-    """
-
-    phrase: str
-    prompt: str
-    value: dict
-    negative: bool
-    wordings: tuple
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """One attribute and all its choices, in the order of the stored probabilities.
-
-    Attributes:
-        parts: None, or part -> list of its values; the choices are then their full product, the last part fastest.
-        part_fields: part -> flat field; empty without parts.
-    """
-
-    name: str
-    required: bool
-    choices: list
-    parts: dict | None = None
-    part_fields: dict = dataclasses.field(default_factory=dict)
-
-    @property
-    def fields(self):
-        """The flat fields that this attribute's choices give a value."""
-        return list(self.choices[0].value)
-
-    def marginals(self, probabilities):
-        """part -> (N, number of values): ``probabilities`` (N, number of choices) summed over the other parts."""
-        sizes = [len(values) for values in self.parts.values()]
-        table = probabilities.reshape(len(probabilities), *sizes)
-        axes = range(1, len(sizes) + 1)
-        return {part: table.sum(tuple(a for a in axes if a != i + 1)) for i, part in enumerate(self.parts)}
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Attributes by name, in the order of the file.
-
-    Attributes:
-        sha256: of the file it was read from.
-    """
-
-    name: str
-    attributes: dict
-    sha256: str
-
-    def without(self, names):
-        """This vocabulary less the attributes ``names``.
-
-        Raises:
-            UserError: a name is not an attribute (the nearest valid one is named), or nothing would be left.
-        """
-        for name in names:
-            if name not in self.attributes:
-                raise UserError(
-                    f"there is no attribute '{name}' to leave out{nearest(name, self.attributes)}; "
-                    f"the attributes are {', '.join(self.attributes)}"
-                )
-        kept = {name: attribute for name, attribute in self.attributes.items() if name not in names}
-        if not kept:
-            raise UserError("every attribute is left out, so nothing could be said; keep at least one")
-        return dataclasses.replace(self, attributes=kept)
 
 
 def with_articles(text):
@@ -112,13 +33,13 @@ def load_vocabulary(path=None):
     path = Path(path or DEFAULT_VOCABULARY)
     content = read_data_file(path)
     complain = Complaint(path)
-    complain.check_keys(content, "the vocabulary", ["name", "prompt", "attributes"], required=["name", "attributes"])
-    attributes = content["attributes"]
+    allowed = ["name", "templates", "prompt", "prompts", "regions", "attributes", "excludes"]
+    complain.check_keys(content, "the vocabulary", allowed, required=["name", "attributes"])
+    attributes, regions = content["attributes"], _regions(complain, content)
     if not isinstance(attributes, dict) or not attributes:
         raise complain(content, "'attributes' must be a mapping that holds at least one attribute")
-    loaded = {
-        str(name): _attribute(complain, str(name), node, content.get("prompt")) for name, node in attributes.items()
-    }
+    forms = _PromptForms(complain, content)
+    loaded = {str(name): _attribute(complain, str(name), node, forms, regions) for name, node in attributes.items()}
     owners = {}
     for attribute in loaded.values():
         for field in attribute.fields:
@@ -128,20 +49,84 @@ def load_vocabulary(path=None):
                     f"'{attribute.name}' and '{owners[field]}' both give the field '{field}' a value",
                 )
             owners[field] = attribute.name
-    return Vocabulary(str(content["name"]), loaded, hashlib.sha256(path.read_bytes()).hexdigest())
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    exclusions = read_exclusions(complain, content.get("excludes", []), loaded)
+    return Vocabulary(str(content["name"]), loaded, sha256, regions, exclusions, _templates(complain, content, path))
 
 
-def _attribute(complain, name, node, default_prompt):
-    allowed = ["required", "field", "prompt", "phrases", "negatives", "phrase", "plural_phrase", "parts"]
+def _templates(complain, content, path):
+    """recipe -> path of its template file, which lies beside the vocabulary or where it says."""
+    files = content.get("templates", {})
+    if not isinstance(files, dict):
+        raise complain(content, "'templates' must be a mapping of recipes to template files")
+    for recipe, name in files.items():
+        if not isinstance(name, str) or not (path.parent / name).is_file():
+            raise complain(files, f"the templates of the recipe '{recipe}' are no file: {path.parent / str(name)}")
+    return {str(recipe): path.parent / str(name) for recipe, name in files.items()}
+
+
+def _regions(complain, content):
+    """name -> (top, bottom) of the declared regions, and of the whole picture."""
+    declared = content.get("regions", {})
+    if not isinstance(declared, dict) or WHOLE in declared:
+        raise complain(declared, f"'regions' must be a mapping of names to [top, bottom]; '{WHOLE}' is there by itself")
+    for name, span in declared.items():
+        numbers = isinstance(span, list) and all(isinstance(edge, int | float) for edge in span)
+        if not numbers or len(span) != 2 or not 0 <= span[0] < span[1] <= 1:
+            raise complain(
+                declared,
+                f"region '{name}' must be [top, bottom], shares of the picture's height from 0 to 1, not {span}",
+            )
+    return {**{str(name): tuple(map(float, span)) for name, span in declared.items()}, WHOLE: (0.0, 1.0)}
+
+
+class _PromptForms:
+    """The prompt and the further forms for an ensemble that hold for what lies inside one node of the file.
+
+    Whoever has a ``prompt`` of its own takes none of the forms around it: they were written for another sentence.
+    """
+
+    def __init__(self, complain, node, around=None):
+        self.complain = complain
+        self.own = "prompt" in node
+        self.prompt = node.get("prompt", around.prompt if around else None)
+        self.others = node.get("prompts", around.others if around and not self.own else [])
+        if not isinstance(self.others, list) or not all(isinstance(form, str) for form in self.others):
+            raise complain(node, "'prompts' must be a list of texts, further forms of 'prompt'")
+
+    def inside(self, node):
+        return _PromptForms(self.complain, node, self)
+
+    def prompts(self, node, name, phrase):
+        """The prompts of one phrase, whose node may have forms of its own. Those may lack the blank."""
+        forms = self.inside(node)
+        if not isinstance(forms.prompt, str) or not forms.prompt.strip():
+            raise self.complain(
+                node, f"phrase '{phrase}' of attribute '{name}' has no prompt, and there is no default one"
+            )
+        made = []
+        for form, own in [(forms.prompt, "prompt" in node), *((form, "prompts" in node) for form in forms.others)]:
+            if not own or "{" in form:
+                _check_blanks(self.complain, form, f"the prompt of attribute '{name}'", {"phrase"})
+                form = form.format(phrase=phrase)
+            made.append(with_articles(str(form)))
+        return tuple(made)
+
+
+def _attribute(complain, name, node, forms, regions):
+    texts_of_parts = ["phrase", "plural_phrase", "short_phrase", "plural_short_phrase"]
+    allowed = ["required", "region", "field", "prompt", "prompts", "phrases", "negatives", "parts", *texts_of_parts]
     complain.check_keys(node, f"attribute '{name}'", allowed)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise complain(node, f"attribute name '{name}' must be lower-case letters, digits and '_'")
-    required, prompt = node.get("required", False), node.get("prompt", default_prompt)
+    required, region, forms = node.get("required", False), str(node.get("region", WHOLE)), forms.inside(node)
+    if region not in regions:
+        raise complain(node, f"attribute '{name}' is seen in an unknown region '{region}'{nearest(region, regions)}")
     if not isinstance(required, bool):
         raise complain(node, f"'required' of attribute '{name}' must be true or false")
     if "parts" in node:
-        return _attribute_of_parts(complain, name, node, required, prompt)
-    for key in ("phrase", "plural_phrase"):
+        return _attribute_of_parts(complain, name, node, required, region, forms)
+    for key in texts_of_parts:
         if key in node:
             raise complain(node, f"attribute '{name}' has '{key}', which belongs to attributes with 'parts'")
     phrases = _list(complain, node, "phrases", f"attribute '{name}'")
@@ -150,27 +135,28 @@ def _attribute(complain, name, node, default_prompt):
         raise complain(node, f"attribute '{name}' is required, so it cannot have negative phrases")
     if not required and not negatives:
         raise complain(node, f"attribute '{name}' is optional and lacks 'negatives', the phrases that say it is absent")
-    field = str(node.get("field", name))
+    field, phrase_keys = str(node.get("field", name)), ["phrase", "value", "synonyms", "prompt", "prompts"]
     choices = []
     for entry, negative in [(entry, False) for entry in phrases] + [(entry, True) for entry in negatives]:
-        entry = _entry(complain, entry, f"a phrase of attribute '{name}'", ["phrase", "value", "synonyms", "prompt"])
+        entry = _entry(complain, entry, f"a phrase of attribute '{name}'", phrase_keys)
         if "phrase" not in entry:
             raise complain(entry, f"a phrase of attribute '{name}' lacks 'phrase'")
-        phrase = str(entry["phrase"])
+        wordings = (str(entry["phrase"]), *_synonyms(complain, entry))
         choices.append(
             Choice(
-                phrase=phrase,
-                prompt=_prompt(complain, entry, name, prompt, phrase),
-                value={field: None if negative else str(entry.get("value", phrase))},
+                phrase=wordings[0],
+                prompts=forms.prompts(entry, name, wordings[0]),
+                value={field: None if negative else _value(entry)},
                 negative=negative,
-                wordings=(phrase, *_synonyms(complain, entry)),
+                wordings=wordings,
+                short_wordings=wordings,
             )
         )
     _check_distinct(complain, node, name, choices)
-    return Attribute(name, required, choices)
+    return Attribute(name, required, choices, region)
 
 
-def _attribute_of_parts(complain, name, node, required, prompt):
+def _attribute_of_parts(complain, name, node, required, region, forms):
     """An attribute whose phrases are combinations, as clothes are colour x pattern x garment."""
     if not required:
         raise complain(node, f"attribute '{name}' has parts, so it must be required")
@@ -180,13 +166,7 @@ def _attribute_of_parts(complain, name, node, required, prompt):
     parts = node["parts"]
     if not isinstance(parts, dict) or not parts:
         raise complain(node, f"'parts' of attribute '{name}' must be a mapping that holds at least one part")
-    pattern = node.get("phrase")
-    if pattern is None:
-        raise complain(node, f"attribute '{name}' has parts and lacks 'phrase', the text that puts them together")
-    plural_pattern = node.get("plural_phrase", pattern)
-    for text in (pattern, plural_pattern):
-        _check_blanks(complain, text, f"the phrase of attribute '{name}'", set(map(str, parts)))
-    entries, fields, values_of, word_keys = {}, {}, {}, ["value", "phrase", "synonyms", "plural"]
+    entries, fields, word_keys = {}, {}, ["value", "phrase", "synonyms", "plural"]
     for part, part_node in parts.items():
         where = f"part '{part}' of attribute '{name}'"
         complain.check_keys(part_node, where, ["field", "values"], required=["values"])
@@ -197,33 +177,47 @@ def _attribute_of_parts(complain, name, node, required, prompt):
             if "phrase" not in word and "value" not in word:
                 raise complain(word, f"a value of {where} lacks 'value'")
             entries[str(part)].append(word)
-        values = values_of[str(part)] = [_value(word) for word in entries[str(part)]]
+        values = [_value(word) for word in entries[str(part)]]
         if len(set(values)) < len(values):
             raise complain(part_node, f"{where} lists a value twice")
+    patterns = _part_patterns(complain, name, node, set(entries))
     choices = []
     for words in itertools.product(*entries.values()):
-        text = plural_pattern if any(word.get("plural") for word in words) else pattern
+        full, short = patterns[any(word.get("plural") for word in words)]
         slots = [(str(word.get("phrase", word.get("value"))), *_synonyms(complain, word)) for word in words]
-        wordings = [
-            with_articles(str(text).format(**dict(zip(entries, wording, strict=True))))
-            for wording in itertools.product(*slots)
-        ]
-        values = [_value(word) for word in words]
+        wordings, short_wordings = [], []
+        for wording in itertools.product(*slots):
+            texts = dict(zip(entries, wording, strict=True))
+            wordings.append(with_articles(full.format(**texts)))
+            short_wordings.append(with_articles(short.format(**texts)))
         choices.append(
             Choice(
                 phrase=wordings[0],
-                prompt=_prompt(complain, {}, name, prompt, wordings[0]),
-                value=dict(zip(fields.values(), values, strict=True)),
+                prompts=forms.prompts({}, name, wordings[0]),
+                value=dict(zip(fields.values(), map(_value, words), strict=True)),
                 negative=False,
                 wordings=tuple(wordings),
+                short_wordings=tuple(dict.fromkeys(short_wordings)),
             )
         )
     _check_distinct(complain, node, name, choices)
-    names = {
-        part: [str(word.get("value", word.get("phrase"))) for word in part_words]
-        for part, part_words in entries.items()
-    }
-    return Attribute(name, required, choices, parts=names, part_fields=fields)
+    values = {part: [_value(word) for word in part_words] for part, part_words in entries.items()}
+    return Attribute(name, required, choices, region, values, fields)
+
+
+def _part_patterns(complain, name, node, parts):
+    """(text, shorter text) that put parts together, for the singular (at False) and the plural (at True)."""
+    if "phrase" not in node:
+        raise complain(node, f"attribute '{name}' has parts and lacks 'phrase', the text that puts them together")
+    phrase = node["phrase"]
+    plural, short = node.get("plural_phrase", phrase), node.get("short_phrase")
+    for text in (phrase, plural):
+        _check_blanks(complain, text, f"the phrase of attribute '{name}'", parts)
+    plural_short = node.get("plural_short_phrase", short)
+    for text in (short, plural_short):
+        if text is not None:
+            _check_blanks(complain, text, f"the short phrase of attribute '{name}'", parts, all_of_them=False)
+    return {False: (str(phrase), str(short or phrase)), True: (str(plural), str(plural_short or plural))}
 
 
 def _list(complain, node, key, where):
@@ -256,8 +250,8 @@ def _synonyms(complain, entry):
     return tuple(map(str, synonyms))
 
 
-def _check_blanks(complain, text, where, blanks):
-    """Raise unless ``text`` holds exactly the blanks ``{name}`` of the set ``blanks``."""
+def _check_blanks(complain, text, where, blanks, all_of_them=True):
+    """Raise unless ``text`` holds the blanks ``{name}`` of the set ``blanks``, all of them and no others."""
     try:
         found = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
     except (ValueError, TypeError):
@@ -265,27 +259,18 @@ def _check_blanks(complain, text, where, blanks):
     for name in found:
         if name not in blanks:
             raise complain(text, f"{where} holds an unknown blank {{{name}}}{nearest(name, blanks)}: '{text}'")
-    for name in sorted(blanks):
+    for name in sorted(blanks) if all_of_them else ():
         if name not in found:
             raise complain(text, f"{where} lacks the blank {{{name}}}: '{text}'")
 
 
-def _prompt(complain, entry, name, inherited, phrase):
-    """The prompt of one phrase. A phrase's own prompt may be a whole sentence, without a blank."""
-    prompt = entry.get("prompt", inherited)
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise complain(entry, f"phrase '{phrase}' of attribute '{name}' has no prompt, and there is no default one")
-    if "prompt" not in entry or "{" in prompt:
-        _check_blanks(complain, prompt, f"the prompt of attribute '{name}'", {"phrase"})
-        prompt = prompt.format(phrase=phrase)
-    return with_articles(str(prompt))
-
-
 def _check_distinct(complain, node, name, choices):
-    for what in ("phrase", "prompt"):
+    for what, texts in (
+        ("phrase", [choice.phrase for choice in choices]),
+        ("prompt", [prompt for choice in choices for prompt in choice.prompts]),
+    ):
         seen = set()
-        for choice in choices:
-            text = getattr(choice, what)
+        for text in texts:
             if text in seen:
                 raise complain(node, f"attribute '{name}' has the {what} '{text}' twice")
             seen.add(text)

@@ -4,8 +4,13 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as parquet
+
 from .agreement import agreement_table
-from .parquet_dataset import write_card
+from .near_duplicates import DISTANCE
+from .parquet_dataset import SHARD_ROWS, write_card
+
+STATISTICS_COLUMNS = ["captions", "caption_scores", "attributes", "duplicate_of"]
 
 INTRODUCTION = """\
 Person images with pseudo-texts that nobody wrote by hand: a frozen CLIP chooses phrases for each attribute, and
@@ -25,13 +30,13 @@ print(dataset[0]["captions"])
 | column | content |
 |---|---|
 | `image` | the picture |
-| `image_id` | path of the source file in the image folder, without its suffix |
+| `image_id` | path of the source file in the image folder without its suffix; of other sources the key or row |
 | `captions` | pseudo-texts |
 | `caption_scores` | cosine of the image's and each caption's embedding in the scorer |
-| `caption_backends` | who wrote each caption; `templates` is this builder |
+| `caption_backends` | who wrote each caption: `templates`, or the name of another captioner |
 | `attributes` | attribute -> chosen phrase, or null |
 | `attribute_probabilities` | attribute -> softmax over its phrases, in the order below; clothes as marginals |
-| `duplicate_of` | image_id of a near-duplicate, or null; not searched for in this build |"""
+| `duplicate_of` | image_id of the first image that this one nearly repeats, or null |"""
 
 USE = """\
 ## Licence
@@ -54,7 +59,7 @@ them. `--without gender`, `--without age` or any other attribute builds the data
 ## Privacy
 
 Images are stored as they were given; EXIF data, which may tell the place, is removed. Build only from images that you
-may use, keep to their licence, and remove a person's images on request: `image_id` is the path of the source file.
+may use, keep to their licence, and remove a person's images on request: `image_id` names the source.
 """
 
 
@@ -63,7 +68,7 @@ class Statistics:
 
     def __init__(self, vocabulary):
         self.vocabulary = vocabulary
-        self.images = self.captions = self.rejected = self.bytes = 0
+        self.images = self.captions = self.rejected = self.duplicates = self.bytes = 0
         self.score_sum = 0.0
         self.phrases = {name: Counter() for name in vocabulary.attributes}
         self.caption_words = Counter()
@@ -73,9 +78,11 @@ class Statistics:
         }
 
     def add(self, row):
+        """Count a row, of which the columns captions, caption_scores, attributes and duplicate_of are looked at."""
         self.images += 1
+        self.duplicates += row["duplicate_of"] is not None
         self.captions += len(row["captions"])
-        self.score_sum += float(sum(row["caption_scores"]))
+        self.score_sum += sum(row["caption_scores"])
         for caption in row["captions"]:
             self.caption_words[len(caption.split())] += 1
         for name, phrase in row["attributes"].items():
@@ -109,6 +116,7 @@ class Statistics:
             "images": self.images,
             "captions": self.captions,
             "rejected": self.rejected,
+            "near_duplicates": self.duplicates,
             "mean_caption_score": round(self.score_sum / self.captions, 6),
             "mean_caption_words": round(words / self.captions, 3),
             "captions_of_words": {str(length): self.caption_words[length] for length in sorted(self.caption_words)},
@@ -120,6 +128,17 @@ class Statistics:
         Path(path).write_text(json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def statistics_of(shards, vocabulary):
+    """The :class:`Statistics` of finished Parquet files; their images are not read."""
+    statistics = Statistics(vocabulary)
+    for shard in shards:
+        with parquet.ParquetFile(shard) as file:
+            for group in range(file.num_row_groups):
+                for row in file.read_row_group(group, STATISTICS_COLUMNS).to_pylist():
+                    statistics.add(row)
+    return statistics
+
+
 def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, statistics, revision, table):
     """Write the dataset card.
 
@@ -129,11 +148,20 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
     """
     facts = statistics.as_dict()
     without = sorted(set(arguments.without))
+    limits = {name: limit for name, limit in vars(arguments.quality).items() if limit is not None}
+    excluded = [Path(spec).name for spec in arguments.exclude]
     command = [
         "python -m dataset_builders.luperson_t --images IMAGES --output OUTPUT",
         f"--scorer {arguments.scorer} --seed {arguments.seed} --captions-per-image {arguments.captions_per_image}",
+        *([f"--attributes {Path(arguments.attributes).name}"] if arguments.attributes else []),
         *(f"--without {name}" for name in without),
+        *([f"--captioner {arguments.captioner}"] if arguments.captioner else []),
+        *([f"--shard-size {arguments.shard_size}"] if arguments.shard_size != SHARD_ROWS else []),
         *([f"--dtype {arguments.dtype}"] if arguments.dtype != "float32" else []),
+        *(f"--{name.replace('_', '-')} {limit:g}" for name, limit in limits.items()),
+        *(f"--exclude {name}" for name in excluded),
+        *([f"--duplicate-distance {arguments.duplicate_distance}"] if arguments.duplicate_distance != DISTANCE else []),
+        *(["--drop-duplicates"] if arguments.drop_duplicates else []),
     ]
     built = {
         "command": f"`{' '.join(command)}`",
@@ -144,10 +172,15 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
         + f", computed in {arguments.dtype}; images squashed to its input size, not cropped",
         "vocabulary": f"`{vocabulary.name}`, sha256 `{vocabulary.sha256[:12]}`; attributes left out: "
         f"{', '.join(without) or 'none'}",
+        "other captioner": f"`{arguments.captioner}`, one caption an image" if arguments.captioner else "none",
         "templates": f"{len(captioner.template_set.templates)}, sha256 `{captioner.template_set.sha256[:12]}`",
         "seed": arguments.seed,
         "images used": statistics.images,
         "images refused": f"{statistics.rejected} (`rejected.jsonl` says why)",
+        "quality filter": ", ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in limits.items()) or "none",
+        "images of benchmarks refused": ", ".join(excluded) or "no benchmark was named",
+        "near-duplicates": ("left out" if arguments.drop_duplicates else str(statistics.duplicates))
+        + f"; perceptual hashes of 64 bits that differ in at most {arguments.duplicate_distance}",
         "mean caption score": f"{facts['mean_caption_score']:.3f}",
         "licence of the images": f"`{arguments.license}`",
     }
@@ -169,15 +202,40 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
             f"Counted on the stored attributes of {table['images']} images, never on the captions' wording.\n\n"
             + agreement_table(table),
         )
-    about = {
+    about = _about(arguments.license)
+    splits = {"train": {"num_bytes": statistics.bytes, "num_examples": statistics.images}}
+    write_card(folder, columns, splits, about, "\n\n".join(sections))
+
+
+def write_import_card(folder, columns, splits, captions, rejected, license_name):
+    """Write the dataset card of the LUPerson-T that was released, as ``dataset_builders.import_luperson_t`` reads it.
+
+    Args:
+        splits: split -> {"num_bytes", "num_examples"}.
+        captions: their number.
+        rejected: list of the images left out.
+    """
+    rows = [(split, counts["num_examples"]) for split, counts in splits.items()]
+    sections = [
+        f"# LUPerson-T\n\n{INTRODUCTION}\nThis is the authors' own release, {captions} captions, read by "
+        "`python -m dataset_builders.import_luperson_t`. It holds captions alone: `attributes`, "
+        "`attribute_probabilities` and `caption_scores` are null, near-duplicates were not searched for, and "
+        "`caption_backends` says `luperson-t`.",
+        f"{_table(('split', 'images'), rows)}\n\nImages left out: {len(rejected)} (`rejected.jsonl` says why).",
+        USAGE,
+        USE,
+    ]
+    write_card(folder, columns, splits, _about(license_name), "\n\n".join(sections))
+
+
+def _about(license_name):
+    return {
         "pretty_name": "LUPerson-T",
-        "license": arguments.license,
+        "license": license_name,
         "language": ["en"],
         "task_categories": ["image-to-text", "text-to-image"],
         "tags": ["person-retrieval", "text-to-image-person-re-identification", "pseudo-text", "synthetic-captions"],
     }
-    splits = {"train": {"num_bytes": statistics.bytes, "num_examples": statistics.images}}
-    write_card(folder, columns, splits, about, "\n\n".join(sections))
 
 
 def _table(header, rows):

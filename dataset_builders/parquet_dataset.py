@@ -55,9 +55,9 @@ def arrow_schema(columns):
     return pyarrow.schema([(name, arrow_type(spec)) for name, spec in columns.items()], metadata=metadata)
 
 
-def shard_paths(split, images):
-    """The relative paths of the shards of a split that is built from ``images`` source images."""
-    count = max(1, -(-images // SHARD_ROWS))
+def shard_paths(split, images, rows=None):
+    """The relative paths of the shards of a split that is built from ``images`` source images, ``rows`` each."""
+    count = max(1, -(-images // (rows or SHARD_ROWS)))
     return [Path("data", f"{split}-{index:05d}-of-{count:05d}.parquet") for index in range(count)]
 
 

@@ -7,6 +7,7 @@ that looks finished, a finished output is recognised and left alone, and one mad
 import json
 import os
 import shutil
+import uuid
 from pathlib import Path
 
 from .user_errors import UserError
@@ -63,13 +64,23 @@ def start_output(output, settings, keep_partial=False):
                 )
             return partial
         shutil.rmtree(partial)
-    partial.mkdir(parents=True)
-    (partial / SETTINGS_FILE).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    # Made aside and renamed whole: of processes that begin together one is first, and the others find its folder.
+    fresh = partial.with_name(f"{partial.name}.{uuid.uuid4().hex[:8]}")
+    fresh.mkdir(parents=True)
+    (fresh / SETTINGS_FILE).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    try:
+        os.rename(fresh, partial)
+    except OSError:
+        shutil.rmtree(fresh)
+        if not keep_partial:
+            raise UserError(f"another process is writing {output}; wait for it, or stop it first") from None
+        return start_output(output, settings, keep_partial)
     return partial
 
 
 def finish_output(partial, output):
-    """Rename the filled work folder to ``output``; from here on it counts as complete."""
+    """Rename the filled work folder, or the folder in it that holds the result, to ``output``; from here on it counts
+    as complete."""
     output = Path(output)
     if output.exists():
         output.rmdir()

@@ -1,3 +1,4 @@
+import re
 import textwrap
 
 import numpy as np
@@ -134,6 +135,67 @@ def test_a_vocabulary_of_another_domain_loads(tmp_path):
     ]
     assert cars.attributes["kind"].choices[2].value == {"kind": "estate"}
     assert cars.attributes["load"].choices[-1].value == {"load": None}
+
+
+def test_prompt_ensembles_begin_with_the_papers_prompt_and_never_share_a_sentence(vocabulary):
+    for attribute in vocabulary.attributes.values():
+        assert all(choice.prompts[0] == choice.prompt and len(choice.prompts) == 3 for choice in attribute.choices)
+        prompts = [prompt for choice in attribute.choices for prompt in choice.prompts]
+        assert len(set(prompts)) == len(prompts)
+        assert all(re.fullmatch(r"An? [a-z][a-z' -]+\.", prompt) for prompt in prompts)
+    hat = {choice.phrase: choice.prompts for choice in vocabulary.attributes["hat"].choices}
+    assert hat["a cap"] == (
+        "A photo of a person wearing a cap.",
+        "A person with a cap on.",
+        "A surveillance photo of a pedestrian wearing a cap.",
+    )
+    # What a phrase's own prompt says, the attribute's forms would say wrongly ("wearing don't wear any hat").
+    assert hat["don't wear any hat"][1] == "A person without a hat."
+    old = next(choice for choice in vocabulary.attributes["age"].choices if choice.phrase == "old")
+    assert old.prompts[1] == "An old person."
+
+
+def test_a_prompt_of_its_own_takes_no_forms_from_around_it(tmp_path):
+    text = SMALL.replace("attributes:", "prompts: ['A car {phrase}.']\nattributes:")
+    kind, load = load_vocabulary(write(tmp_path, text)).attributes.values()
+    assert [choice.prompts for choice in kind.choices][:2] == [("A photo of a bus.",), ("A photo of a van.",)]
+    assert load.choices[0].prompts == ("A photo of a car with a roof box.", "A car with a roof box.")
+
+
+def test_attributes_say_where_they_are_seen(vocabulary):
+    assert vocabulary.regions == {"head": (0, 0.3), "upper": (0.1, 0.6), "lower": (0.4, 1), "whole": (0, 1)}
+    seen = {name: attribute.region for name, attribute in vocabulary.attributes.items()}
+    assert (seen["hat"], seen["upper_clothes"], seen["lower_clothes"]) == ("head", "upper", "lower")
+    assert seen["age"] == seen["action"] == seen["bag"] == "whole"
+
+
+def test_a_vocabulary_names_the_templates_of_each_recipe(vocabulary, tmp_path):
+    assert [vocabulary.templates_for(recipe).name for recipe in ("paper", "best")] == [
+        "templates.yaml",
+        "templates_best.yaml",
+    ]
+    (tmp_path / "mine.yaml").write_text("")
+    cars = load_vocabulary(write(tmp_path, SMALL + "templates: {best: mine.yaml}\n"))
+    assert cars.templates_for("best") == tmp_path / "mine.yaml"
+    with pytest.raises(UserError, match="'cars' has no templates for the recipe 'paper'; it has some for best"):
+        cars.templates_for("paper")
+    with pytest.raises(UserError, match="it names none under 'templates'"):
+        load_vocabulary(write(tmp_path, SMALL)).templates_for("best")
+    with pytest.raises(UserError, match=r"line 11: the templates of the recipe 'best' are no file: .*their.yaml"):
+        load_vocabulary(write(tmp_path, SMALL + "templates: {best: their.yaml}\n"))
+
+
+def test_shorter_wordings_hold_fewer_parts(vocabulary):
+    upper = {choice.phrase: choice for choice in vocabulary.attributes["upper_clothes"].choices}
+    assert upper["an orange plaid wind coat"].short_wordings == (
+        "an orange wind coat",
+        "an orange coat",
+        "an orange long coat",
+    )
+    lower = {choice.phrase: choice for choice in vocabulary.attributes["lower_clothes"].choices}
+    assert lower["black striped shorts"].short_wordings[0] == "black shorts"
+    hat = vocabulary.attributes["hat"].choices[0]
+    assert hat.short_wordings == hat.wordings
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ import dataset_builders.luperson_t
 import dataset_builders.parquet_dataset
 from dataset_builders.combine import Captioner
 from dataset_builders.divide import load_vocabulary
-from dataset_builders.luperson_t import columns_of, main
+from dataset_builders.luperson_t import main
+from dataset_builders.luperson_t_rows import columns_of
 from dataset_builders.parquet_dataset import arrow_schema
-from dataset_builders.source_images import image_ids, read_source_image
+from dataset_builders.source_images import image_ids, read_source_image, unique_ids
 from modeling_unipt.user_errors import UserError
 
 COLUMNS = [
@@ -165,13 +166,21 @@ def test_a_second_build_is_byte_identical_whatever_the_batches_and_workers(built
     assert [row["captions"] for row in rows_of(other)] != [row["captions"] for row in rows_of(built)]
 
 
+def test_the_same_images_in_a_tar_file_give_the_same_rows(built, people, tiny_clip_folder, tmp_path):
+    import tarfile
+
+    with tarfile.open(tmp_path / "people.tar", "w") as archive:
+        archive.add(people / "images", arcname=".")
+    packed = build(tmp_path / "people.tar", tiny_clip_folder, tmp_path / "packed")
+    by_id = {row["image_id"]: row for row in rows_of(packed)}
+    assert by_id == {row["image_id"]: row for row in rows_of(built)}
+
+
 def test_several_shards_and_captions(people, tiny_clip_folder, tmp_path, monkeypatch):
     from datasets import load_dataset
 
-    for module in (dataset_builders.luperson_t, dataset_builders.parquet_dataset):
-        monkeypatch.setattr(module, "SHARD_ROWS", 4)
     monkeypatch.setattr(dataset_builders.parquet_dataset, "ROW_GROUP_ROWS", 3)
-    folder = build(people / "images", tiny_clip_folder, tmp_path / "many", "--captions-per-image", 3)
+    folder = build(people / "images", tiny_clip_folder, tmp_path / "many", "--captions-per-image", 3, "--shard-size", 4)
     names = ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
     assert sorted(path.name for path in folder.glob("data/*")) == names
     assert parquet.ParquetFile(folder / "data" / names[0]).metadata.num_row_groups == 2
@@ -205,7 +214,7 @@ def test_unusable_images_are_counted_listed_and_left_out(image_folder, tiny_clip
 def test_a_folder_without_a_usable_image_is_an_error_and_leaves_nothing(tiny_clip_folder, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "empty.jpg").write_bytes(b"")
-    with pytest.raises(UserError, match="none of the 1 image files .* can be used; the first, empty.jpg.*zero bytes"):
+    with pytest.raises(UserError, match="none of the 1 images .* can be used; the first, empty.jpg.*zero bytes"):
         build(tmp_path / "bad", tiny_clip_folder, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad"]
 
@@ -219,7 +228,11 @@ def test_bytes_are_kept_only_where_every_decoder_shows_the_same(tmp_path):
     person.convert("RGBA").save(tmp_path / "alpha.png")
     person.save(tmp_path / "plain.bmp")
     person.save(tmp_path / "wrong_suffix.png", format="JPEG")
-    turned = read_source_image(tmp_path / "turned.jpg", np.asarray)
+
+    def read(name, prepare=None):
+        return read_source_image((tmp_path / name).read_bytes(), name, prepare)
+
+    turned = read("turned.jpg", np.asarray)
     assert turned.pixels.shape[:2] == (32, 96) and Image.open(io.BytesIO(turned.data)).size == (96, 32)
     assert not Image.open(io.BytesIO(turned.data)).getexif()
     for name, encoding, stored in (
@@ -228,16 +241,17 @@ def test_bytes_are_kept_only_where_every_decoder_shows_the_same(tmp_path):
         ("plain.bmp", "PNG", "plain.png"),
         ("wrong_suffix.png", "JPEG", "wrong_suffix.jpg"),
     ):
-        source = read_source_image(tmp_path / name)
+        source = read(name)
         with Image.open(io.BytesIO(source.data)) as image:
             assert (image.format, image.mode, image.size, source.file_name) == (encoding, "RGB", (32, 96), stored)
-    assert read_source_image(tmp_path / "wrong_suffix.png").data == (tmp_path / "wrong_suffix.png").read_bytes()
+    assert read("wrong_suffix.png").data == (tmp_path / "wrong_suffix.png").read_bytes()
 
 
 def test_image_ids_are_unique():
     assert image_ids([Path("a/x.jpg"), Path("b/x.jpg"), Path("y.v2.png")]) == ["a/x", "b/x", "y.v2"]
     clashing = [Path("x.jpg"), Path("x.png"), Path("x.png.jpg")]
     assert image_ids(clashing) == ["x.jpg", "x.png", "x.png.jpg"]
+    assert unique_ids("aa", ["a", "a", "a~2", "a"]) == ["a", "a~3", "a~2", "a~4"]
 
 
 @pytest.mark.parametrize(

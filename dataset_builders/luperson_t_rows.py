@@ -1,0 +1,115 @@
+"""The rows of LUPerson-T: images scored, phrases chosen, captions written, shard by shard."""
+
+import io
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .conquer import decide
+from .parquet_dataset import ShardWriter, arrow_schema
+from .source_images import read_batches
+
+CAPTION_BACKEND = "templates"
+
+
+def columns_of(vocabulary):
+    """The columns of LUPerson-T, name -> type as :mod:`dataset_builders.parquet_dataset` writes them."""
+    return {
+        "image": "image",
+        "image_id": "string",
+        "captions": ["string"],
+        "caption_scores": ["float32"],
+        "caption_backends": ["string"],
+        "attributes": {name: "string" for name in vocabulary.attributes},
+        "attribute_probabilities": {
+            name: {part: ["float32"] for part in attribute.parts} if attribute.parts else ["float32"]
+            for name, attribute in vocabulary.attributes.items()
+        },
+        "duplicate_of": "string",
+    }
+
+
+@dataclass
+class Tools:
+    """What describes images: the ``scorer``, the ``captioner`` of templates and, or None, the ``image_captioner``; and
+    the ``check`` that refuses images while they are read, see :func:`dataset_builders.source_images.read_source_image`.
+    """
+
+    scorer: object
+    captioner: object
+    image_captioner: object
+    check: object
+
+
+def write_shard(path, source, positions, tools, arguments, progress):
+    """Describe the images at a range of positions of a source and write them to one Parquet file.
+
+    Args:
+        progress: called with the number of images done, used or refused, after each batch.
+    Returns:
+        What is remembered of the shard, JSON-able: ``used``, the positions of the images used, and their ``hashes``;
+        ``rejected``, [position, reason] of those refused; ``bytes``, the size of its rows in memory.
+    """
+    record = {"used": [], "hashes": [], "rejected": []}
+    batches = read_batches(source, positions, arguments.batch_size, arguments.workers, tools.scorer.pixels, tools.check)
+    with ShardWriter(path, arrow_schema(columns_of(tools.scorer.vocabulary))) as writer:
+        for batch in batches:
+            usable = [(position, image) for position, image in batch if not isinstance(image, str)]
+            record["rejected"] += [[position, reason] for position, reason in batch if isinstance(reason, str)]
+            record["used"] += [position for position, _ in usable]
+            record["hashes"] += [image.hash for _, image in usable]
+            named = [(source.ids[position], image) for position, image in usable]
+            for row in rows_of(named, tools, arguments) if named else ():
+                writer.write(row)
+            progress(len(batch))
+    return {**record, "bytes": writer.bytes}
+
+
+def rows_of(usable, tools, arguments):
+    """The rows of one batch: score the images, choose phrases, write captions and score those.
+
+    Args:
+        usable: list of (image_id, SourceImage).
+    """
+    scorer = tools.scorer
+    embeds = scorer.embed_pixels(np.stack([image.pixels for _, image in usable]))
+    probabilities = scorer.probabilities_of(embeds)
+    chosen = decide(probabilities, scorer.vocabulary)
+    captions = [
+        tools.captioner.captions(choices, arguments.seed, image_id, arguments.captions_per_image)
+        for (image_id, _), choices in zip(usable, chosen, strict=True)
+    ]
+    backends = [[CAPTION_BACKEND] * len(texts) for texts in captions]
+    if tools.image_captioner is not None:
+        pictures = [Image.open(io.BytesIO(image.data)).convert("RGB") for _, image in usable]
+        for texts, names, told in zip(captions, backends, tools.image_captioner.captions(pictures), strict=True):
+            if told:
+                texts.append(told)
+                names.append(arguments.captioner)
+    counts = torch.tensor([len(texts) for texts in captions], device=embeds.device)
+    flat = list(itertools.chain.from_iterable(captions))
+    scores = scorer.caption_scores(embeds.repeat_interleave(counts, dim=0), flat)
+    scores = np.split(scores, np.cumsum(counts.tolist())[:-1])
+    stored = {
+        name: attribute.marginals(probabilities[name]) if attribute.parts else probabilities[name]
+        for name, attribute in scorer.vocabulary.attributes.items()
+    }
+    for index, (image_id, image) in enumerate(usable):
+        yield {
+            "image": {"bytes": image.data, "path": image.file_name},
+            "image_id": image_id,
+            "captions": captions[index],
+            "caption_scores": scores[index],
+            "caption_backends": backends[index],
+            "attributes": {name: choice.phrase if choice else None for name, choice in chosen[index].items()},
+            "attribute_probabilities": {
+                name: {part: table[index] for part, table in values.items()}
+                if isinstance(values, dict)
+                else values[index]
+                for name, values in stored.items()
+            },
+            "duplicate_of": None,
+        }

@@ -1,0 +1,151 @@
+"""The vocabulary as code sees it: attributes, their choices, and which of them exclude each other.
+
+:func:`dataset_builders.divide.load_vocabulary` reads one from a file.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+from modeling_unipt.user_errors import UserError
+
+from .data_file import nearest
+
+WHOLE = "whole"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One thing that can be said about one attribute.
+
+    Attributes:
+        phrase: the text that a caption holds.
+        prompts: full sentences that a CLIP compares with the image; the first is the paper's, the others belong to an
+            ensemble.
+        value: flat field -> name of the value said; None where the phrase says that the thing is absent.
+        negative: whether the phrase says that the thing is absent; it is scored and never written.
+        wordings: the phrase and what a caption may write instead of it.
+        short_wordings: what a caption may write to say it in less detail; ``wordings`` where there is nothing shorter.
+    """
+
+    phrase: str
+    prompts: tuple
+    value: dict
+    negative: bool
+    wordings: tuple
+    short_wordings: tuple
+
+    @property
+    def prompt(self):
+        """The paper's prompt, a full sentence."""
+        return self.prompts[0]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute and all its choices, in the order of the stored probabilities.
+
+    Attributes:
+        region: where in the picture it is seen, a key of ``Vocabulary.regions``.
+        parts: None, or part -> list of its values; the choices are then their full product, the last part fastest.
+        part_fields: part -> flat field; empty without parts.
+    """
+
+    name: str
+    required: bool
+    choices: list
+    region: str = WHOLE
+    parts: dict | None = None
+    part_fields: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def fields(self):
+        """The flat fields that this attribute's choices give a value."""
+        return list(self.choices[0].value)
+
+    def values(self, field):
+        """The set of values that a choice can give ``field``, absence aside."""
+        return {choice.value[field] for choice in self.choices} - {None}
+
+    def marginals(self, probabilities):
+        """part -> (N, number of values): ``probabilities`` (N, number of choices) summed over the other parts."""
+        sizes = [len(values) for values in self.parts.values()]
+        table = probabilities.reshape(len(probabilities), *sizes)
+        axes = range(1, len(sizes) + 1)
+        return {part: table.sum(tuple(a for a in axes if a != i + 1)) for i, part in enumerate(self.parts)}
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Two things that are never both true of one picture.
+
+    Attributes:
+        attributes: the two attributes' names, which may be the same.
+        fields: a flat field of each.
+        values: a frozenset of values of each field; no value of the first goes with any value of the second.
+    """
+
+    attributes: tuple
+    fields: tuple
+    values: tuple
+
+    def excludes(self, chosen):
+        """Whether ``chosen``, attribute -> ``Choice`` or None, says both; what is not chosen excludes nothing."""
+        choices = [chosen.get(name) for name in self.attributes]
+        return None not in choices and all(
+            choice.value[field] in values
+            for choice, field, values in zip(choices, self.fields, self.values, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Attributes by name, in the order of the file.
+
+    Attributes:
+        sha256: of the file it was read from.
+        regions: name -> (top, bottom) as shares of the picture's height; always has "whole".
+        exclusions: tuple of :class:`Exclusion`, in the order of the file.
+        templates: recipe -> path of the template file that it writes captions with.
+    """
+
+    name: str
+    attributes: dict
+    sha256: str
+    regions: dict
+    exclusions: tuple = ()
+    templates: dict = dataclasses.field(default_factory=dict)
+
+    def templates_for(self, recipe):
+        """The path of the template file of a recipe, "paper" or "best".
+
+        Raises:
+            UserError: the vocabulary names no templates for it.
+        """
+        if recipe not in self.templates:
+            named = (
+                f"it has some for {', '.join(self.templates)}" if self.templates else "it names none under 'templates'"
+            )
+            raise UserError(f"the vocabulary '{self.name}' has no templates for the recipe '{recipe}'; {named}")
+        return self.templates[recipe]
+
+    def contradictions(self, chosen):
+        """The exclusions that ``chosen``, attribute -> ``Choice`` or None, breaks; an empty list when consistent."""
+        return [exclusion for exclusion in self.exclusions if exclusion.excludes(chosen)]
+
+    def without(self, names):
+        """This vocabulary less the attributes ``names``, and less the exclusions that speak of them.
+
+        Raises:
+            UserError: a name is not an attribute (the nearest valid one is named), or nothing would be left.
+        """
+        for name in names:
+            if name not in self.attributes:
+                raise UserError(
+                    f"there is no attribute '{name}' to leave out{nearest(name, self.attributes)}; "
+                    f"the attributes are {', '.join(self.attributes)}"
+                )
+        kept = {name: attribute for name, attribute in self.attributes.items() if name not in names}
+        if not kept:
+            raise UserError("every attribute is left out, so nothing could be said; keep at least one")
+        exclusions = tuple(exclusion for exclusion in self.exclusions if set(exclusion.attributes) <= set(kept))
+        return dataclasses.replace(self, attributes=kept, exclusions=exclusions)
