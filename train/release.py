@@ -98,8 +98,8 @@ def model_stages(work):
         ),
         (
             "Evaluate",
-            "The numbers of the card.",
-            evaluate(work, f"{work}/pretrained", f"{work}/finetuned") + ["--output", f"{work}/evaluation.json"],
+            "What the first half is worth alone.",
+            evaluate(work, f"{work}/pretrained") + ["--output", f"{work}/evaluation.json"],
         ),
     ]
 
@@ -129,13 +129,17 @@ def fill_card(name, **values):
 def release_clip(work):
     from transformers import CLIPModel, CLIPProcessor
 
-    from dataset_builders.agreement import agreement_table
+    from dataset_builders.agreement import agreement_table, read_truth
+    from dataset_builders.divide import load_vocabulary
+    from train_clip import held_out_agreement
 
     target, source = ROOT / "unipt" / "clip-tiny", Path(work) / "clip-tiny"
     shutil.rmtree(target, ignore_errors=True)
     save_half(CLIPModel.from_pretrained(source), target)
     CLIPProcessor.from_pretrained(source).save_pretrained(target)
-    table = agreement_table(json.loads((source / "agreement.json").read_text(encoding="utf-8")))
+    held_out = f"{work}/clip-held-out"
+    truth = read_truth(f"{held_out}/truth.jsonl")
+    table = agreement_table(held_out_agreement(str(target), load_vocabulary(), truth, held_out))
     (target / "README.md").write_text(fill_card("clip-tiny", table=table), encoding="utf-8")
     print(f"released {target.relative_to(ROOT)}")
 
@@ -155,7 +159,10 @@ def release_model(work):
     shutil.rmtree(target, ignore_errors=True)
     save_half(model, target)
     processor.save_pretrained(target)
-    before, after = json.loads((Path(work) / "evaluation.json").read_text(encoding="utf-8"))
+    command = evaluate(work, "unipt/unipt-tiny") + ["--output", f"{work}/evaluation-released.json"]
+    run_stages([("Evaluate what is released", "Its weights are rounded to float16.", command)])
+    (before,) = json.loads((Path(work) / "evaluation.json").read_text(encoding="utf-8"))
+    (after,) = json.loads((Path(work) / "evaluation-released.json").read_text(encoding="utf-8"))
     names = ("R1", "R5", "R10", "mAP", "mINP")
     values = {f"zero_shot_{name}": f"{before[name]:.2f}" for name in names}
     values |= {f"finetuned_{name}": f"{after[name]:.2f}" for name in names}
