@@ -20,12 +20,11 @@ def drawn_rows(shards, seed):
     Each row is as likely as any other; the draw depends on ``seed`` and the number of rows alone. One row group is
     held at a time.
     """
-    files = [parquet.ParquetFile(shard) for shard in shards]
-    total = sum(file.metadata.num_rows for file in files)
+    total = sum(parquet.read_metadata(shard).num_rows for shard in shards)
     positions = np.sort(np.random.default_rng(seed).choice(total, min(SHOWN, total), replace=False))
     rows, begin = [], 0
-    for file in files:
-        with file:
+    for shard in shards:
+        with parquet.ParquetFile(shard) as file:
             for group in range(file.num_row_groups):
                 end = begin + file.metadata.row_group(group).num_rows
                 inside = positions[(positions >= begin) & (positions < end)] - begin

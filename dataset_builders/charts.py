@@ -13,7 +13,7 @@ STYLE = {
     **dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], INK),
 }
 LINE = 0.215  # inches: a bar with its label
-LABEL, NUMBER = 1.15, 0.75  # inches: the room for names before and for numbers after the bars
+LABEL, CHARACTER = 1.15, 0.09  # inches: the room for names before the bars, and for a character of the texts after them
 LONGEST_NAME = 18
 
 
@@ -52,7 +52,8 @@ def bar_groups(groups, images, label, columns=3, column_width=3.3):
     """
     columns = _balanced([(heading, bars) for heading, bars in groups.items()], columns)
     longest = max(1, *(count for bars in groups.values() for count in bars.values()))
-    scale = (column_width - LABEL - NUMBER) / longest
+    room = CHARACTER * max(len(label(count, images)) for bars in groups.values() for count in bars.values())
+    scale = (column_width - LABEL - room) / longest
     width, height = column_width * len(columns) + 0.2, LINE * (max(map(_lines, columns)) + 0.5)
     figure = new_figure(width, height)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
@@ -99,7 +100,7 @@ def length_histogram(captions_of_words):
     axes.axvline(mean, color=INK, linestyle="--", linewidth=1)
     axes.annotate(f"mean {mean:.1f}", (mean, 1), (5, 2), xycoords=("data", "axes fraction"), textcoords="offset points")
     axes.set(xlabel="words in a caption", ylabel="captions")
-    axes.set_xlim(min(captions_of_words) - 1, max(captions_of_words) + 1)
+    axes.set_xlim(min(min(captions_of_words) - 1, mean - 10), max(max(captions_of_words) + 1, mean + 10))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

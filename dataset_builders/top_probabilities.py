@@ -79,7 +79,7 @@ def wilson_interval(right, images, deviations=1.96):
 
 def top_histogram(counts):
     """A panel a field: the share of images in each bin of the top probability."""
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     figure, panels = _panels(counts, "share of the images")
     tallest = max(images.max() / images.sum() for images in counts.images.values())
@@ -87,6 +87,7 @@ def top_histogram(counts):
         shares = counts.images[field] / counts.images[field].sum()
         axes.bar((np.arange(BINS) + 0.5) / BINS, shares, 0.9 / BINS, color=BAR)
         axes.set_ylim(0, 1.05 * tallest)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     return figure
 

@@ -142,13 +142,17 @@ def texts_of(figure):
     return [text.get_text() for text in figure.axes[0].texts]
 
 
-def test_bars_are_as_long_as_the_counts_and_labels_do_not_overlap():
+@pytest.mark.parametrize("times", [1, 1_000_000])
+def test_bars_are_as_long_as_the_counts_and_labels_do_not_overlap(times):
     groups = {"a": {"x": 30, "y": 10}, "b": {"long name of a value": 60, "v": 0}, "c": {"w": 1}}
-    figure = bar_groups(groups, 100, number_and_share, columns=2)
+    groups = {heading: {name: times * count for name, count in bars.items()} for heading, bars in groups.items()}
+    figure = bar_groups(groups, 100 * times, number_and_share, columns=2)
     widths = np.array(bars_of(figure))
     np.testing.assert_allclose(widths / widths.max(), np.array([30, 10, 60, 0, 1]) / 60)
-    labels = ["a", "x", "30 · 30 %", "y", "10 · 10 %", "b", "long name of a va…", "60 · 60 %", "v", "0"]
-    assert texts_of(figure) == [*labels, "c", "w", "1 · 1 %"]
+    zeros = ",000,000" * (times > 1)
+    labels = ["a", "x", f"30{zeros} · 30 %", "y", f"10{zeros} · 10 %"]
+    labels += ["b", "long name of a va…", f"60{zeros} · 60 %", "v", "0", "c", "w", f"1{zeros} · 1 %"]
+    assert texts_of(figure) == labels
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     boxes += [bar.get_window_extent() for bar in figure.axes[0].patches if bar.get_width()]
