@@ -244,7 +244,7 @@ def _table(header, rows):
 
 def _pictures(pictures):
     shown = [f"### {picture.title}\n\n![{picture.alt}]({picture.path})\n\n{picture.text}" for picture in pictures]
-    return "\n\n".join(["## What it holds", *shown, "`statistics.json` has the counts."])
+    return "\n\n".join(["## What it holds", *shown, "Attributes and caption lengths are counted in `statistics.json`."])
 
 
 def _vocabulary_listing(vocabulary):
