@@ -24,6 +24,7 @@ from .divide import load_vocabulary
 from .image_checks import Exclusion, ImageChecks
 from .image_sources import open_source
 from .luperson_t_options import parse
+from .luperson_t_pictures import check_can_draw
 from .parquet_dataset import shard_paths
 from .shard_work import find_team, held, mark_done, records, shards_to_do
 
@@ -119,6 +120,7 @@ def out_of_space_told(work):
 
 def main(argv=None):
     arguments = parse(argv)
+    check_can_draw()
     team = find_team(arguments.rank, arguments.world_size)
     whole_vocabulary = load_vocabulary(arguments.attributes)
     vocabulary = whole_vocabulary.without(arguments.without)

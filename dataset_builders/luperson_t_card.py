@@ -139,12 +139,13 @@ def statistics_of(shards, vocabulary):
     return statistics
 
 
-def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, statistics, revision, table):
+def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, statistics, revision, table, pictures):
     """Write the dataset card.
 
     Args:
         revision: commit of the scorer on the Hub, or None for a folder.
         table: result of :func:`dataset_builders.agreement.agreement`, or None.
+        pictures: list of :class:`dataset_builders.luperson_t_pictures.Picture`.
     """
     facts = statistics.as_dict()
     without = sorted(set(arguments.without))
@@ -185,13 +186,11 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
         "licence of the images": f"`{arguments.license}`",
     }
     summary = f"{statistics.images} images, {statistics.captions} captions of {facts['mean_caption_words']:.1f} words."
-    found = sorted(facts["optional_attributes"].items(), key=lambda item: (-item[1], item[0]))
     sections = [
         f"# LUPerson-T\n\n{INTRODUCTION}\n{summary}",
         USAGE,
         f"## How it was built\n\n{_table(('', ''), built.items())}",
-        f"## Optional attributes found\n\n{_table(('attribute', 'images'), found)}\n\n"
-        "All counts are in `statistics.json`.",
+        _pictures(pictures),
         f"## Vocabulary, in the order of the probabilities\n\n{_vocabulary_listing(vocabulary)}",
         USE,
     ]
@@ -241,6 +240,11 @@ def _about(license_name):
 def _table(header, rows):
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _pictures(pictures):
+    shown = [f"### {picture.title}\n\n![{picture.alt}]({picture.path})\n\n{picture.text}" for picture in pictures]
+    return "\n\n".join(["## What it holds", *shown, "Attributes and caption lengths are counted in `statistics.json`."])
 
 
 def _vocabulary_listing(vocabulary):

@@ -1,4 +1,4 @@
-"""The end of a LUPerson-T build, when every shard is there: near-duplicates, statistics, card."""
+"""The end of a LUPerson-T build, when every shard is there: near-duplicates, statistics, pictures, card."""
 
 import itertools
 import os
@@ -13,6 +13,7 @@ from modeling_unipt.user_errors import UserError
 
 from .agreement import agreement_of_dataset
 from .luperson_t_card import statistics_of, write_luperson_t_card
+from .luperson_t_pictures import draw_pictures
 from .luperson_t_rows import columns_of
 from .near_duplicates import find_duplicates, mark_shard
 from .parquet_dataset import arrow_schema
@@ -45,8 +46,9 @@ def finish(work, shards, records, source, vocabulary, captioner, revision, argum
     statistics.rejected, statistics.bytes = len(rejected), sum(sizes)
     statistics.write(result / "statistics.json")
     table = agreement_of_dataset(result, arguments.truth, vocabulary) if arguments.truth else None
+    pictures = draw_pictures(result, shards, vocabulary, captioner, statistics, arguments.seed, arguments.truth)
     columns = columns_of(vocabulary)
-    write_luperson_t_card(result, arguments, columns, vocabulary, captioner, statistics, revision, table)
+    write_luperson_t_card(result, arguments, columns, vocabulary, captioner, statistics, revision, table, pictures)
     shutil.copyfile(Path(work, SETTINGS_FILE), result / SETTINGS_FILE)
     return result, statistics
 
