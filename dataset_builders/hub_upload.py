@@ -2,9 +2,10 @@
 
 A finished shard is pre-uploaded: the Hub stores its bytes, and no reader sees them before the commit. A marker in
 ``OUTPUT.partial/hub`` says what was sent, so that an interrupted build does not ask again. The last pass rewrites the
-shards that hold near-duplicates, and those are sent anew at the end; the Hub's own storage (Xet) then takes only the
-chunks that changed, while plain LFS takes the file. The Hub, not a marker, has the last word on what it holds: before
-the commit it is asked for every file, and gets those that it lacks.
+shards that hold near-duplicates, and those are sent anew at the end: the Hub's own storage (Xet) takes only the chunks
+that changed, some hundredths of a shard, while plain LFS takes the file. Shards from which near-duplicates are dropped
+change throughout, so such a build is sent at its end alone. The Hub, not a marker, has the last word on what it holds:
+before the commit it is asked for every file, and gets those that it lacks.
 """
 
 import contextlib
@@ -82,8 +83,11 @@ class HubDataset:
         Raises:
             UserError: it failed, or another process is sending; called again, it goes on.
         """
-        from huggingface_hub import CommitOperationDelete
+        from huggingface_hub import CommitOperationDelete, constants
+        from huggingface_hub.utils import enable_progress_bars
 
+        if constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
+            enable_progress_bars()  # the build has its own and turned these off
         folder = Path(folder)
         names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
         names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
@@ -111,7 +115,7 @@ class HubDataset:
     def _told(self):
         try:
             yield
-        except (OSError, RuntimeError, ValueError, _http_error()) as error:  # hf_xet's are RuntimeError or OSError
+        except (OSError, RuntimeError, ValueError, _http_error()) as error:  # some of them hf_xet's
             raise UserError(self._sentence(error)) from None
 
     def _sentence(self, error):

@@ -159,7 +159,8 @@ def main(argv=None):
     with out_of_space_told(work), held(work / f"lock-{team.rank}", arguments.output):
         todo = shards_to_do(work, len(shards), team)
         tools = prepare(work, arguments, vocabulary, captioner, benchmarks)
-        with shards_sent(hub, work, shards, team) as send:
+        early = None if arguments.drop_duplicates else hub  # see hub_upload.py
+        with shards_sent(early, work, shards, team) as send:
             describe_shards(work, shards, todo, source, tools, arguments, send)
     from .luperson_t_finish import finish
 

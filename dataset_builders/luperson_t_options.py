@@ -156,9 +156,10 @@ def _add_refusals(parser):
 def _add_hub(parser):
     group = parser.add_argument_group(
         "the Hugging Face Hub",
-        "Nothing is sent anywhere without --push-to-hub. With it shards are sent as they finish, and one commit at the "
-        "end shows them, so that nobody loads half a dataset. The same command goes on with an interrupted upload, and "
-        "sends an OUTPUT that is already complete. It needs a token that may write, from HF_TOKEN or `hf auth login`.",
+        "Nothing is sent anywhere without --push-to-hub. With it shards are sent as they finish (all at the end with "
+        "--drop-duplicates), and one commit at the end shows them, so that nobody loads half of it. The same command "
+        "goes on with an interrupted upload, and sends an OUTPUT that is already complete. It needs a token that may "
+        "write, from HF_TOKEN or `hf auth login`.",
     )
     group.add_argument(
         "--push-to-hub",

@@ -1,10 +1,13 @@
 """``--push-to-hub`` against a stand-in of the Hub on 127.0.0.1: one commit, nothing sent twice, every failure told."""
 
+import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +18,7 @@ from hub_stand_in import TOKEN, HubStandIn
 
 from dataset_builders.luperson_t import main
 from dataset_builders.shard_work import held
-from modeling_unipt.user_errors import UserError
+from modeling_unipt.user_errors import UserError, run_command
 
 ROOT = Path(__file__).parents[1]
 REPO = "me/people"
@@ -100,6 +103,8 @@ def test_nothing_is_sent_without_the_option(arguments, hub, tmp_path):
 def test_each_process_sends_its_shards_and_the_last_commits(arguments, hub, whole, tmp_path, capsys):
     arguments += ["--push-to-hub", REPO, "--world-size", "2", "--rank"]
     main([*arguments, "0"])
+    markers = (tmp_path / "out.partial" / "hub").rglob("*.json")
+    assert {json.loads(marker.read_text())["sha256"] for marker in markers} == set(hub.sent)
     assert len(hub.sent) == 3 and not hub.commits[REPO]
     main([*arguments, "0"])
     assert hub.asked.count("put") == 3 == hub.asked.count("batch"), "what a marker knows is not even asked"
@@ -113,9 +118,20 @@ def test_each_process_sends_its_shards_and_the_last_commits(arguments, hub, whol
     assert "preupload" not in hub.asked[asked:], "a complete output is sent by process 0 alone"
 
 
-def test_killed_in_mid_upload_the_same_command_finishes(arguments, hub, whole, tmp_path):
-    environment = dict(os.environ, HF_ENDPOINT=hub.endpoint, HF_TOKEN=TOKEN, HF_HUB_OFFLINE="0")
-    environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+def test_shards_that_lose_their_duplicates_are_sent_once_at_the_end(arguments, hub, tmp_path):
+    main([*arguments, "--drop-duplicates", "--push-to-hub", REPO])
+    assert_whole(hub, tmp_path / "out")
+    assert hub.asked.count("put") == SHARDS
+
+
+@pytest.fixture
+def environment(hub, tmp_path):
+    """Of a process that talks to the stand-in; without Xet, which the stand-in does not know."""
+    of_client = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    return dict(os.environ, **of_client, HF_HOME=str(tmp_path / "home"), OMP_NUM_THREADS="1")
+
+
+def test_killed_in_mid_upload_the_same_command_finishes(arguments, hub, environment, whole, tmp_path):
     command = [sys.executable, "-m", "dataset_builders.luperson_t", *arguments, "--push-to-hub", REPO]
     hub.fail("put", 3, "hang")
     with open(tmp_path / "log", "w") as log:
@@ -124,8 +140,23 @@ def test_killed_in_mid_upload_the_same_command_finishes(arguments, hub, whole, t
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(hub.sent) == 2 and not hub.commits[REPO] and not (tmp_path / "out").exists()
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    main([*arguments, "--push-to-hub", REPO])
+    assert contents(tmp_path / "out") == contents(whole)
+    assert_whole(hub, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_processes_killed_at_random_come_to_the_same_repository(arguments, hub, environment, whole, tmp_path):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "-m"]
+    command, chance = [*launch, "dataset_builders.luperson_t", *arguments, "--push-to-hub", REPO], random.Random(0)
+    quiet = {"cwd": ROOT, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    for _ in range(6):
+        process = subprocess.Popen(command, start_new_session=True, **quiet)
+        time.sleep(chance.uniform(4, 12))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, timeout=240, **quiet)
     assert contents(tmp_path / "out") == contents(whole)
     assert_whole(hub, whole)
 
@@ -138,18 +169,15 @@ def test_a_shard_that_cannot_be_sent_does_not_stop_the_build(arguments, hub, who
     assert_whole(hub, whole)
 
 
-@pytest.mark.parametrize("request_name, number", [("preupload", 1), ("put", 3), ("yaml", 1), ("commit", 1)])
-def test_a_complete_output_is_sent_later_and_a_failed_sending_goes_on(
-    arguments, hub, whole, complete, request_name, number
-):
-    hub.fail(request_name, number, 403)
-    with pytest.raises(UserError, match="told to fail; .*out is complete, and the same command goes on sending it"):
+def test_a_complete_output_is_sent_later_and_a_failed_sending_goes_on(arguments, hub, whole, complete):
+    for request_name, number in (("preupload", 1), ("put", 3), ("yaml", 1), ("commit", 1)):
+        hub.fail(request_name, number, 403)
+        with pytest.raises(UserError, match="told to fail; .*out is complete, and the same command goes on sending it"):
+            main([*arguments, "--push-to-hub", REPO])
+        assert not hub.commits[REPO] and contents(complete) == contents(whole)
+    for _ in range(2):
         main([*arguments, "--push-to-hub", REPO])
-    assert not hub.commits[REPO] and contents(complete) == contents(whole)
-    main([*arguments, "--push-to-hub", REPO])
-    assert_whole(hub, whole)
-    main([*arguments, "--push-to-hub", REPO])
-    assert_whole(hub, whole)  # no empty commit
+        assert_whole(hub, whole)  # the second time no commit, not even an empty one
 
 
 def test_a_connection_lost_in_mid_upload_is_told_when_the_client_has_tried_enough(arguments, hub, whole, complete):
@@ -196,14 +224,15 @@ def test_a_dataset_of_another_origin_is_not_touched(arguments, hub, complete):
         ("a/b/c", TOKEN, "'a/b/c' cannot name a dataset on the Hub: "),
     ],
 )
-def test_without_leave_to_write_nothing_is_begun(arguments, hub, tmp_path, monkeypatch, repo, token, sentence):
+def test_without_leave_to_write_nothing_is_begun(arguments, hub, tmp_path, monkeypatch, capsys, repo, token, sentence):
     if token is None:
         monkeypatch.delenv("HF_TOKEN")
     else:
         monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(UserError) as refused:
-        main([*arguments, "--push-to-hub", repo])
-    assert str(refused.value).startswith(sentence) and "\n" not in str(refused.value)
+    with pytest.raises(SystemExit, match="2"):
+        run_command(lambda: main([*arguments, "--push-to-hub", repo]))
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {sentence}") and told.count("\n") == 1
     assert not any(tmp_path.iterdir()) and not hub.files
 
 
