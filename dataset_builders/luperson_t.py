@@ -2,6 +2,7 @@
 
 python -m dataset_builders.luperson_t --images MY_CROPS --scorer openai/clip-vit-base-patch16 --output my-luperson-t
 torchrun --nproc-per-node 8 -m dataset_builders.luperson_t ...      # one process a GPU
+python -m dataset_builders.luperson_t ... --push-to-hub ME/MY_DATASET --private      # also of a complete OUTPUT
 
 The work is cut into shards, and whoever runs the same command again goes on with those that are not done. The folder
 ``OUTPUT.partial`` holds them, their markers and the locks until the last shard is done; then it becomes ``OUTPUT``.
@@ -21,12 +22,13 @@ from modeling_unipt.user_errors import UserError, run_command
 from .agreement import match_truth, read_truth
 from .combine import Captioner
 from .divide import load_vocabulary
+from .hub_upload import HubDataset, shards_sent
 from .image_checks import Exclusion, ImageChecks
 from .image_sources import open_source
 from .luperson_t_options import parse
 from .luperson_t_pictures import check_can_draw
 from .parquet_dataset import shard_paths
-from .shard_work import find_team, held, mark_done, records, shards_to_do
+from .shard_work import find_team, held, mark_done, others_at_work, records, shards_to_do
 
 SCORER_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
 
@@ -82,8 +84,8 @@ def prepare(work, arguments, vocabulary, captioner, benchmarks):
     return Tools(scorer, captioner, image_captioner, ImageChecks(arguments.quality, exclusion))
 
 
-def describe_shards(work, shards, todo, source, tools, arguments):
-    """Write this process's shards, each aside, then renamed, then marked."""
+def describe_shards(work, shards, todo, source, tools, arguments, send):
+    """Write this process's shards, each aside, then renamed, then marked, then handed to ``send`` by number."""
     from tqdm import tqdm
 
     from .luperson_t_rows import write_shard
@@ -100,6 +102,7 @@ def describe_shards(work, shards, todo, source, tools, arguments):
             record = write_shard(aside, source, positions(number), tools, arguments, bar.update)
             os.replace(aside, path)
             mark_done(work, number, record)
+            send(number)
 
 
 @contextlib.contextmanager
@@ -148,19 +151,26 @@ def main(argv=None):
     if arguments.truth:
         match_truth(source.ids, read_truth(arguments.truth), arguments.truth)
         settings["truth"] = hashlib.sha256(Path(arguments.truth).read_bytes()).hexdigest()[:12]
+    hub = HubDataset(arguments.push_to_hub, arguments.private) if arguments.push_to_hub else None
     work = start_output(arguments.output, settings, keep_partial=True)
     if work is None:
+        if hub and team.rank == 0:
+            hub.publish(arguments.output)
         return
     shards = shard_paths("train", len(source), arguments.shard_size)
     with out_of_space_told(work), held(work / f"lock-{team.rank}", arguments.output):
         todo = shards_to_do(work, len(shards), team)
         tools = prepare(work, arguments, vocabulary, captioner, benchmarks)
-        describe_shards(work, shards, todo, source, tools, arguments)
+        early = None if arguments.drop_duplicates else hub  # see hub_upload.py
+        with shards_sent(early, work, shards, team) as send:
+            describe_shards(work, shards, todo, source, tools, arguments, send)
     from .luperson_t_finish import finish
 
     with out_of_space_told(work), contextlib.ExitStack() as stack:
         try:
             done = records(work, len(shards))
+            if done is not None and others_at_work(work, team):
+                done = None  # they may be sending shards still; the last of them makes the end
             if done is not None:
                 stack.enter_context(held(work / "lock-end", arguments.output))
         except (UserError, FileNotFoundError):
@@ -181,6 +191,8 @@ def main(argv=None):
     refused = f"; {statistics.rejected} files were refused, see rejected.jsonl in it" if statistics.rejected else ""
     refused += f"; {statistics.duplicates} are near-duplicates of others" if statistics.duplicates else ""
     print(f"wrote {arguments.output}: {statistics.images} images, {statistics.captions} captions{refused}")
+    if hub:
+        hub.publish(arguments.output)
 
 
 if __name__ == "__main__":

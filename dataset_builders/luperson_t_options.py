@@ -86,6 +86,7 @@ def parse(argv):
     )
     _add_scale(parser)
     _add_refusals(parser)
+    _add_hub(parser)
     arguments = parser.parse_args(argv)
     for name in ("captions_per_image", "batch_size", "workers", "shard_size"):
         if getattr(arguments, name) < 1:
@@ -94,6 +95,8 @@ def parse(argv):
         raise UserError(f"--seed {arguments.seed} must not be negative")
     if not 0 <= arguments.duplicate_distance <= MAX_DISTANCE:
         raise UserError(f"--duplicate-distance {arguments.duplicate_distance} must be from 0 to {MAX_DISTANCE}")
+    if arguments.private and not arguments.push_to_hub:
+        raise UserError("--private belongs to --push-to-hub; name the REPO")
     arguments.quality = _quality(arguments)
     return arguments
 
@@ -147,6 +150,25 @@ def _add_refusals(parser):
     )
     group.add_argument(
         "--drop-duplicates", action="store_true", help="leave near-duplicates out instead of only marking them"
+    )
+
+
+def _add_hub(parser):
+    group = parser.add_argument_group(
+        "the Hugging Face Hub",
+        "Nothing is sent anywhere without --push-to-hub. With it shards are sent as they finish (all at the end with "
+        "--drop-duplicates), and one commit at the end shows them, so that nobody loads half of it. The same command "
+        "goes on with an interrupted upload, and sends an OUTPUT that is already complete. It needs a token that may "
+        "write, from HF_TOKEN or `hf auth login`.",
+    )
+    group.add_argument(
+        "--push-to-hub",
+        metavar="REPO",
+        help="dataset to write to, as ME/NAME; made if there is none. One that this command made before gets the new "
+        "shards in place of its old ones; one of another origin is refused",
+    )
+    group.add_argument(
+        "--private", action="store_true", help="make REPO private; a REPO that is there and public is refused"
     )
 
 

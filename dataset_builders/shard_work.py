@@ -62,6 +62,20 @@ def held(path, what):
         yield
 
 
+def others_at_work(folder, team):
+    """Whether a process of another rank holds its lock, ``lock-RANK``, in ``folder``."""
+    import fcntl
+
+    for path in Path(folder).glob("lock-[0-9]*"):
+        if path.name != f"lock-{team.rank}":
+            with open(path) as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that look do not see each other
+                except OSError:
+                    return True
+    return False
+
+
 def _marker(folder, index):
     return Path(folder, MARKERS, f"{index:06d}.json")
 
@@ -83,9 +97,13 @@ def mark_done(folder, index, record):
     os.replace(aside, marker)
 
 
+def record_of(folder, index):
+    """What :func:`mark_done` wrote of a shard, or None."""
+    marker = _marker(folder, index)
+    return json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else None
+
+
 def records(folder, count):
     """The records of all shards in order, or None while one is missing."""
-    markers = [_marker(folder, index) for index in range(count)]
-    if not all(marker.exists() for marker in markers):
-        return None
-    return [json.loads(marker.read_text(encoding="utf-8")) for marker in markers]
+    found = [record_of(folder, index) for index in range(count)]
+    return None if None in found else found

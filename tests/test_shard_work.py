@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.shard_work import Team, find_team, held, mark_done, records, shards_to_do
+from dataset_builders.shard_work import (
+    Team,
+    find_team,
+    held,
+    mark_done,
+    others_at_work,
+    record_of,
+    records,
+    shards_to_do,
+)
 from modeling_unipt.user_errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +45,7 @@ def test_records_come_in_the_order_of_the_shards(tmp_path):
     for index in (2, 0, 1):
         mark_done(tmp_path, index, {"index": index, "name": "ä"})
     assert [record["index"] for record in records(tmp_path, 3)] == [0, 1, 2]
+    assert record_of(tmp_path, 1) == {"index": 1, "name": "ä"} and record_of(tmp_path, 3) is None
 
 
 def test_the_team_is_that_of_the_launcher_unless_named():
@@ -64,3 +74,9 @@ def test_a_second_process_is_refused_until_the_first_has_ended_however_it_ended(
     first.wait()
     with held(tmp_path / "lock", "my-dataset"):
         pass
+
+
+def test_a_process_sees_whether_others_are_at_work(tmp_path):
+    with held(tmp_path / "lock-0", "my-dataset"):
+        assert others_at_work(tmp_path, Team(1, 2)) and not others_at_work(tmp_path, Team(0, 2))
+    assert not others_at_work(tmp_path, Team(1, 2))
