@@ -117,7 +117,7 @@ class HubStandIn:
     def _preupload(self, body, repo):
         answers = []
         for file in json.loads(body)["files"]:
-            large, held = file["path"].endswith((".parquet", ".png")), self.files[repo].get(file["path"])
+            large, held = file["path"].endswith((".parquet", ".png", ".jpg")), self.files[repo].get(file["path"])
             oid = None
             if held is not None:
                 oid = hashlib.sha256(held).hexdigest() if large else _git_hash(held)

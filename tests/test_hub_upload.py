@@ -84,12 +84,17 @@ def assert_whole(hub, whole):
     assert not [request for request in hub.asked if " " in request], "unknown requests"
 
 
+def pictures(folder):
+    """Number of the other files that go as LFS."""
+    return len(list((folder / "pictures").iterdir()))
+
+
 def test_shards_go_as_they_finish_and_one_commit_shows_the_local_files(arguments, hub, whole, tmp_path, capsys):
     main([*arguments, "--push-to-hub", "people", "--private"])
     assert contents(tmp_path / "out") == contents(whole)
     assert_whole(hub, whole)
     assert REPO in hub.private
-    assert hub.asked.count("put") == SHARDS + REWRITTEN
+    assert hub.asked.count("put") == SHARDS + REWRITTEN + pictures(whole)
     assert hub.asked[-1] == "commit" and hub.asked.index("tree") < hub.asked.index("put")
     assert f"{REPO} holds {tmp_path / 'out'}: {hub.endpoint}/datasets/{REPO}/commit/" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -121,7 +126,7 @@ def test_each_process_sends_its_shards_and_the_last_commits(arguments, hub, whol
 def test_shards_that_lose_their_duplicates_are_sent_once_at_the_end(arguments, hub, tmp_path):
     main([*arguments, "--drop-duplicates", "--push-to-hub", REPO])
     assert_whole(hub, tmp_path / "out")
-    assert hub.asked.count("put") == SHARDS
+    assert hub.asked.count("put") == SHARDS + pictures(tmp_path / "out")
 
 
 @pytest.fixture
