@@ -73,7 +73,7 @@ class Statistics:
         self.phrases = {name: Counter() for name in vocabulary.attributes}
         self.caption_words = Counter()
         self._values = {
-            name: {choice.phrase: choice.value for choice in attribute.choices}
+            name: {phrase: choice.value for phrase, choice in attribute.by_phrase.items()}
             for name, attribute in vocabulary.attributes.items()
         }
 
@@ -96,7 +96,9 @@ class Statistics:
             for field in self.vocabulary.attributes[name].fields:
                 counts[field] = Counter()
                 for phrase, images in phrases.items():
-                    counts[field][self._values[name][phrase][field]] += images
+                    value = self._values[name][phrase][field]
+                    if value is not None:  # left open by a partial phrase
+                        counts[field][value] += images
         return {
             field: dict(sorted(values.items(), key=lambda item: (-item[1], item[0])))
             for field, values in counts.items()
