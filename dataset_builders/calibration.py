@@ -17,6 +17,7 @@ from .vocabulary import WHOLE
 CALIBRATION_FILE = "calibration.json"
 REGION = "region"
 MIRRORED = "mirrored"
+CORNERS = {"top left": (0, 0), "top right": (1, 0), "bottom left": (0, 1), "bottom right": (1, 1)}
 DEFAULT_THRESHOLDS = {True: 0.5, False: 0.9}  # required: more probable than all else together; optional: the paper's
 
 
@@ -47,8 +48,9 @@ class AttributeCalibration:
 
     Attributes:
         prompts: "all", the ensemble, or "first", where the others do not help.
-        views: "whole", "mirrored" or "region" -> weight of the logits that this view of the picture gives; they sum
-            to 1, and a view that is not there is not looked at.
+        views: "whole", "mirrored", one of ``CORNERS`` (the picture less a narrow strip at the other edges) or "region"
+            (the attribute's own) -> weight of the logits that this view of the picture gives. They sum to 1, and a view
+            that is not there is not looked at.
         slots: flat field -> :class:`Slot`.
     """
 

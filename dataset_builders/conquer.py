@@ -98,13 +98,16 @@ class Scorer:
         prompts = [choice.prompt for attribute in vocabulary.attributes.values() for choice in attribute.choices]
         self.prompt_embeds = self.embed_texts(prompts)
 
-    def pixels(self, image):
+    def pixels(self, image, box=None):
         """An RGB ``PIL.Image`` squashed to the model's own size, (height, width, 3) uint8.
 
         Squashed, not cropped to its centre: a centre crop of a standing person has neither head nor feet.
+
+        Args:
+            box: (left, top, right, bottom) in pixels, which need not be whole, of the part to take; None for all of it.
         """
         height, width = self.image_size
-        return np.array(image.convert("RGB").resize((width, height), self.resample))
+        return np.array(image.convert("RGB").resize((width, height), self.resample, box))
 
     def _autocast(self):
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)

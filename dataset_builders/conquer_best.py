@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .calibration import MIRRORED, REGION
+from .calibration import CORNERS, MIRRORED, REGION
 from .vocabulary import WHOLE
 
 
@@ -17,42 +17,53 @@ class ViewScorer:
 
     Args:
         scorer: :class:`dataset_builders.conquer.Scorer`; its vocabulary's further prompts are embedded once, here.
-        regions: names of the regions to crop, keys of the vocabulary's ``regions``.
+        views: names of the views to look at: "whole", "mirrored", :data:`dataset_builders.calibration.CORNERS`, and
+            keys of the vocabulary's ``regions``. The whole picture is always among them, and first.
     """
 
-    def __init__(self, scorer, regions):
+    def __init__(self, scorer, views):
         self.scorer = scorer
-        self.regions = list(regions)
+        self.views = list(dict.fromkeys([WHOLE, *views]))
+        self._made = [view for view in self.views if view != MIRRORED]
         attributes = scorer.vocabulary.attributes
         self._prompts = {"first": scorer.prompt_embeds, "all": _ensembles(scorer)}
         sizes = [len(attribute.choices) for attribute in attributes.values()]
         ends = np.cumsum(sizes)
         self._columns = {name: slice(end - size, end) for name, size, end in zip(attributes, sizes, ends, strict=True)}
 
-    def pixels(self, image):
-        """(1 + regions, height, width, 3) uint8: the whole picture and its crops, each squashed to the model's size.
+    def box(self, view):
+        """(left, top, right, bottom) of a view, as shares of the picture's width and height.
 
-        A region keeps the picture's width; its edges are rounded to whole pixels, at least one apart.
+        A corner's view lacks half a patch of the model at the other edges, so that the patches fall elsewhere.
         """
-        views = [self.scorer.pixels(image)]
-        for region in self.regions:
-            top, bottom = (round(share * image.height) for share in self.scorer.vocabulary.regions[region])
-            top = min(top, image.height - 1)
-            views.append(self.scorer.pixels(image.crop((0, top, image.width, max(bottom, top + 1)))))
-        return np.stack(views)
+        if view in CORNERS:
+            vision = self.scorer.model.config.vision_config
+            less = [vision.patch_size / side / 2 for side in reversed(self.scorer.image_size)]
+            left, top = (share * edge for share, edge in zip(less, CORNERS[view], strict=True))
+            return left, top, left + 1 - less[0], top + 1 - less[1]
+        top, bottom = self.scorer.vocabulary.regions[view]
+        return 0.0, top, 1.0, bottom
+
+    def pixels(self, image):
+        """(views less the mirrored one, height, width, 3) uint8: each view, squashed to the model's size."""
+        sides = (image.width, image.height) * 2
+        made = []
+        for view in self._made:
+            box = tuple(min(share, 1.0) * side for share, side in zip(self.box(view), sides, strict=True))
+            made.append(self.scorer.pixels(image, None if view == WHOLE else box))
+        return np.stack(made)
 
     @torch.inference_mode()
-    def embed(self, pixels, mirrored=True):
-        """view -> (N, D) unit embeddings; the views are "whole", "mirrored" if asked, and each region.
+    def embed(self, pixels):
+        """view -> (N, D) unit embeddings.
 
         Args:
-            pixels: (N, 1 + regions, height, width, 3) as :meth:`pixels` gives of each picture.
+            pixels: (N, views less the mirrored one, height, width, 3) as :meth:`pixels` gives of each picture.
         """
-        views = {WHOLE: pixels[:, 0]}
-        if mirrored:
-            views[MIRRORED] = np.ascontiguousarray(pixels[:, 0, :, ::-1])
-        views |= {region: pixels[:, index] for index, region in enumerate(self.regions, start=1)}
-        return {view: self.scorer.embed_pixels(np.ascontiguousarray(values)) for view, values in views.items()}
+        made = {view: pixels[:, index] for index, view in enumerate(self._made)}
+        if MIRRORED in self.views:
+            made[MIRRORED] = made[WHOLE][:, :, ::-1]
+        return {view: self.scorer.embed_pixels(np.ascontiguousarray(made[view])) for view in self.views}
 
     @torch.inference_mode()
     def logits(self, embeds, name, view, prompts):
@@ -60,7 +71,7 @@ class ViewScorer:
 
         Args:
             embeds: as :meth:`embed` gives.
-            view: "whole", "mirrored" or "region", which stands for the attribute's own.
+            view: a name of :attr:`views`, or "region", which stands for the attribute's own.
             prompts: "first" or "all".
         """
         view = self.scorer.vocabulary.attributes[name].region if view == REGION else view
@@ -95,14 +106,15 @@ class BestRecipe:
     def __init__(self, scorer, calibration):
         self.scorer, self.vocabulary = scorer, scorer.vocabulary
         self.calibration = {name: calibration.attributes[name] for name in self.vocabulary.attributes}
-        regions = {
-            self.vocabulary.attributes[name].region
+        looked_at = {
+            self.vocabulary.attributes[name].region if view == REGION else view
             for name, fitted in self.calibration.items()
-            if fitted.views.get(REGION)
+            for view, weight in fitted.views.items()
+            if weight
         }
-        self.views = ViewScorer(scorer, [region for region in self.vocabulary.regions if region in regions])
-        self._mirrored = any(fitted.views.get(MIRRORED) for fitted in self.calibration.values())
-        self.passes = 1 + self._mirrored + len(self.views.regions)
+        possible = [WHOLE, MIRRORED, *CORNERS, *(region for region in self.vocabulary.regions if region != WHOLE)]
+        self.views = ViewScorer(scorer, [view for view in possible if view in looked_at])
+        self.passes = len(self.views.views)
         self.pixels = self.views.pixels
 
     @torch.inference_mode()
@@ -115,7 +127,7 @@ class BestRecipe:
             (the whole pictures' (N, D) embeddings, probabilities as they are stored: attribute -> (N, choices), or of
             an attribute of parts part -> (N, values), and list of N dicts, attribute -> ``Choice`` or None)
         """
-        embeds = self.views.embed(pixels, self._mirrored)
+        embeds = self.views.embed(pixels)
         slots = {}
         for name, fitted in self.calibration.items():
             logits = sum(

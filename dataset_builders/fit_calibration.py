@@ -3,24 +3,25 @@
 import numpy as np
 import torch
 
-from .calibration import MIRRORED, REGION, AttributeCalibration, Slot
+from .calibration import REGION, AttributeCalibration, Slot
 from .vocabulary import WHOLE
 
-PULL = 1e-4  # towards an even prior, so that a value that never occurs keeps a finite one
-MIN_GAIN = 0.002  # a crop or an ensemble must lower the log-loss of images it was not fitted on by so many nats
+PULL = 1e-4  # towards even priors and weights and temperature 1, so that few or useless images have a solution, too
+MIN_GAIN = 0.01  # nats by which a crop, which costs a pass, or an ensemble must lower the log-loss of other images
 
 
-def fit_attribute(attribute, logits_of, truth):
+def fit_attribute(attribute, views, logits_of, truth):
     """The temperature, prior and weights of the views that make the truth most likely; thresholds are not set yet.
 
     Which prompts to take, and whether the attribute's region is worth a look, is decided on the half of the images that
     the numbers were not fitted on.
 
     Args:
+        views: list of the views to weigh, beside the attribute's region.
         logits_of: function of (view, prompts) that gives a (N, number of choices) float32 tensor.
         truth: list of N dicts, flat field -> value or None.
     Returns:
-        :class:`dataset_builders.calibration.AttributeCalibration`, its thresholds 0.
+        (:class:`dataset_builders.calibration.AttributeCalibration`, its thresholds 0; log-loss of the other half)
     """
     right = {
         field: torch.tensor([[value == known[field] for value in values] for known in truth])
@@ -30,8 +31,8 @@ def fit_attribute(attribute, logits_of, truth):
     best = None
     for prompts in ("first", "all"):
         for region in (False, True) if attribute.region != WHOLE else (False,):
-            views = [WHOLE, MIRRORED, *([REGION] if region else [])]
-            logits = torch.stack([logits_of(view, prompts) for view in views])
+            looked_at = [*views, *([REGION] if region else [])]
+            logits = torch.stack([logits_of(view, prompts) for view in looked_at])
             loss = 0.0
             for part in (even, ~even):
                 fitted = _fit(attribute, logits[:, part], {field: table[part] for field, table in right.items()})
@@ -39,14 +40,11 @@ def fit_attribute(attribute, logits_of, truth):
                     others = {field: table[~part] for field, table in right.items()}
                     loss += float(_loss(attribute, logits[:, ~part], others, fitted)) / 2
             if best is None or loss < best[0] - MIN_GAIN:
-                best = loss, prompts, views, logits
-    _, prompts, views, logits = best
+                best = loss, prompts, looked_at, logits
+    loss, prompts, looked_at, logits = best
     weights, temperatures, priors = _numbers(_fit(attribute, logits, right))
-    return AttributeCalibration(
-        prompts=prompts,
-        views=dict(zip(views, weights, strict=True)),
-        slots={field: Slot(temperatures[field], priors[field], 0.0) for field in attribute.slots},
-    )
+    slots = {field: Slot(temperatures[field], priors[field], 0.0) for field in attribute.slots}
+    return AttributeCalibration(prompts, dict(zip(looked_at, weights, strict=True)), slots), loss
 
 
 def _fit(attribute, logits, right, steps=60):
@@ -59,7 +57,7 @@ def _fit(attribute, logits, right, steps=60):
 
     def closure():
         optimizer.zero_grad()
-        pull = sum((value**2).sum() for name, value in parameters.items() if name.startswith("prior"))
+        pull = sum((value**2).sum() for value in parameters.values())
         loss = _loss(attribute, logits, right, parameters) + PULL * pull
         loss.backward()
         return loss
@@ -73,7 +71,7 @@ def _loss(attribute, logits, right, parameters):
     own = torch.einsum("v,vnc->nc", parameters["views"].softmax(0), logits).log_softmax(1)
     loss = 0.0
     for field, table in right.items():
-        scaled = _of_field(attribute, own, field) * torch.exp(-parameters[f"temperature of {field}"])
+        scaled = _of_field(attribute, own, field) * torch.exp(-parameters[f"temperature of {field}"].clamp(-5, 5))
         made = (scaled + parameters[f"prior of {field}"]).log_softmax(1)
         loss = loss - made.masked_fill(~table, -1e4).logsumexp(1).mean()
     return loss
@@ -96,29 +94,33 @@ def _numbers(parameters):
     of = lambda kind: {name.removeprefix(f"{kind} of "): v for name, v in plain.items() if name.startswith(kind)}  # noqa: E731
     return (
         plain["views"].softmax(0).tolist(),
-        {field: float(value.exp()) for field, value in of("temperature").items()},
+        {field: float(value.clamp(-5, 5).exp()) for field, value in of("temperature").items()},
         {field: tuple(value.softmax(0).tolist()) for field, value in of("prior").items()},
     )
 
 
-def choose_threshold(confidences, right, most_false):
-    """The lowest threshold at which the share of false ones among the statements above it is at most ``most_false``.
+def choose_threshold(confidences, right, most_false, least_true):
+    """One threshold for all fields: where probabilities can be trusted, it gives the most true statements for a share
+    of false ones.
 
-    Where the probabilities can be trusted, one threshold for all fields gives the most true statements for a share of
-    false ones.
+    Of the thresholds with at most ``most_false``, a share of the statements, and at least ``least_true`` true ones the
+    one in the middle, since other images will be a little harder or easier; where there is none, the lowest with at
+    most ``most_false``.
 
     Args:
-        confidences, right: (N,) arrays, the probability of each possible statement and whether it is true.
+        confidences, right: (N,) arrays, the probability of each possible statement and whether it is true; what is more
+            probable than the threshold is stated.
     Returns:
         A number; 1.0 where no threshold will do.
     """
     order = np.argsort(-confidences, kind="stable")
-    share = np.cumsum(~right[order]) / np.arange(1, len(order) + 1)
-    sorted_confidences = confidences[order]
+    confidences, true = confidences[order], np.cumsum(right[order])
+    share = 1 - true / np.arange(1, len(order) + 1)
     # a threshold lies between two different confidences
-    ends = np.append(sorted_confidences[1:] < sorted_confidences[:-1], True)
-    good = np.flatnonzero((share <= most_false) & ends)
-    if not len(good):
+    possible = np.append(confidences[1:] < confidences[:-1], True)
+    few_false = np.flatnonzero(possible & (share <= most_false))
+    if not len(few_false):
         return 1.0
-    last = good[-1]
-    return float(sorted_confidences[last + 1]) if last + 1 < len(order) else 0.0
+    both = few_false[true[few_false] >= least_true]
+    last = both[len(both) // 2] if len(both) else few_false[-1]
+    return float(confidences[last + 1]) if last + 1 < len(order) else 0.0

@@ -134,9 +134,11 @@ def main(argv=None):
     benchmarks = [(Path(spec).name, open_source(spec)) for spec in arguments.exclude]
     identity = scorer_identity(arguments.scorer)
     calibration, calibrated_by = None, None
-    if arguments.recipe == "best" and (path := find_calibration(arguments.scorer, arguments.calibration)):
-        calibration = load_calibration(path, identity, whole_vocabulary)
-        calibrated_by = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    if arguments.recipe == "best":
+        arguments.calibration = find_calibration(arguments.scorer, arguments.calibration)
+    if arguments.calibration:
+        calibration = load_calibration(arguments.calibration, identity, whole_vocabulary)
+        calibrated_by = hashlib.sha256(arguments.calibration.read_bytes()).hexdigest()[:12]
     settings = {
         "images": source.fingerprint,
         "scorer": identity,

@@ -17,6 +17,8 @@ from dataset_builders.divide import load_vocabulary
 from dataset_builders.fit_calibration import choose_threshold, fit_attribute
 from modeling_unipt.user_errors import UserError
 
+VIEWS = ["whole", "mirrored"]
+
 
 @pytest.fixture(scope="module")
 def vocabulary():
@@ -35,8 +37,11 @@ def test_a_known_temperature_and_prior_are_recovered(vocabulary):
     values = age.slots["age"]
     truth = [{"age": values[index]} for index in drawn(known.calibrated(own), rng)]
     noise = torch.from_numpy(rng.normal(0, 5, logits.shape).astype(np.float32))
-    fitted = fit_attribute(
-        age, lambda view, prompts: torch.from_numpy(logits) if (view, prompts) == ("whole", "first") else noise, truth
+    fitted, _ = fit_attribute(
+        age,
+        VIEWS,
+        lambda view, prompts: torch.from_numpy(logits) if (view, prompts) == ("whole", "first") else noise,
+        truth,
     )
     slot = fitted.slots["age"]
     assert fitted.prompts == "first" and fitted.views["whole"] > 0.95
@@ -58,7 +63,7 @@ def test_each_part_of_clothes_has_its_own_temperature(vocabulary):
     truth = [
         {lower.part_fields[part]: lower.parts[part][indices[part][i]] for part in lower.parts} for i in range(4000)
     ]
-    fitted = fit_attribute(lower, lambda view, prompts: joint, truth)
+    fitted, _ = fit_attribute(lower, VIEWS, lambda view, prompts: joint, truth)
     for part, temperature in temperatures.items():
         assert fitted.slots[lower.part_fields[part]].temperature == pytest.approx(temperature, rel=0.15)
 
@@ -69,21 +74,26 @@ def test_a_crop_is_looked_at_only_where_it_helps(vocabulary):
     noise = [torch.from_numpy(rng.normal(0, 3, (3000, 3)).astype(np.float32)) for _ in range(3)]
     values = glasses.slots["glasses"]
     truth = [{"glasses": values[index]} for index in drawn(signal.softmax(1).numpy(), rng)]
-    useless = fit_attribute(glasses, lambda view, _: {"whole": signal, "mirrored": noise[0]}.get(view, noise[1]), truth)
-    useful = fit_attribute(glasses, lambda view, _: {"whole": noise[2], "mirrored": noise[0]}.get(view, signal), truth)
+    useless, _ = fit_attribute(
+        glasses, VIEWS, lambda view, _: {"whole": signal, "mirrored": noise[0]}.get(view, noise[1]), truth
+    )
+    useful, _ = fit_attribute(
+        glasses, VIEWS, lambda view, _: {"whole": noise[2], "mirrored": noise[0]}.get(view, signal), truth
+    )
     assert "region" not in useless.views and useful.views["region"] > 0.9
     assert sum(useful.views.values()) == pytest.approx(1)
 
 
-def test_the_threshold_is_the_lowest_that_keeps_the_share_of_false_statements():
+def test_the_threshold_keeps_both_promises_if_it_can():
     confidences = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     right = np.array([True, True, True, False, True, False])
-    assert choose_threshold(confidences, right, 0.25) == 0.4  # five statements, one of them false
-    assert choose_threshold(confidences, right, 0.1) == 0.6
-    assert choose_threshold(confidences, right, 0.5) == 0.0
-    assert choose_threshold(confidences, ~right, 0.1) == 1.0
+    assert choose_threshold(confidences, right, 0.25, least_true=4) == 0.4  # five statements, one of them false
+    assert choose_threshold(confidences, right, 0.25, least_true=1) == 0.6  # the middle of 1, 2, 3, 4 and 5 statements
+    assert choose_threshold(confidences, right, 0.1, least_true=4) == 0.6  # cannot do both: few are false
+    assert choose_threshold(confidences, right, 0.5, least_true=4) == 0.0
+    assert choose_threshold(confidences, ~right, 0.1, least_true=0) == 1.0
     alike = np.full(4, 0.5)
-    assert choose_threshold(alike, np.array([True, True, True, False]), 0.1) == 1.0  # all of them or none
+    assert choose_threshold(alike, np.array([True, True, True, False]), 0.1, 0) == 1.0  # all of them or none
 
 
 def test_a_calibration_is_stored_and_read_back(vocabulary, tmp_path):

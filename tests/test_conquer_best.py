@@ -57,7 +57,7 @@ def test_ensembles_and_views_are_what_a_naive_loop_computes(vocabulary, scorer):
             top, bottom = vocabulary.regions[attribute.region]
             views = [person, person.transpose(0)]  # 0: FLIP_LEFT_RIGHT
             if attribute.region != "whole":
-                views.append(person.crop((0, round(top * 90), 30, round(bottom * 90))))
+                views.append(person.resize((32, 32), scorer.resample, (0, top * 90, 30, bottom * 90)))
             for view in views:
                 image = scorer.embed_pixels(scorer.pixels(view)[None])
                 texts = []
@@ -200,11 +200,15 @@ def test_a_contradiction_costs_clothes_only_the_part_that_it_is_about(vocabulary
     assert chosen["lower_clothes"].phrase == "white pure color bottoms"
 
 
-def test_regions_are_cropped_from_the_picture_itself(vocabulary, scorer):
-    views = ViewScorer(scorer, ["head", "lower"])
-    person = draw_person(1, 100, 40)
-    whole, head, lower = views.pixels(person)
-    np.testing.assert_array_equal(whole, scorer.pixels(person))
-    np.testing.assert_array_equal(head, scorer.pixels(person.crop((0, 0, 40, 30))))
-    np.testing.assert_array_equal(lower, scorer.pixels(person.crop((0, 40, 40, 100))))
-    assert views.pixels(person.resize((1, 1))).shape == (3, 32, 32, 3)
+def test_views_are_cut_from_the_picture_itself(vocabulary, scorer):
+    views = ViewScorer(scorer, ["mirrored", "top right", "head", "lower"])
+    person = draw_person(1, 120, 40)
+    pixels = views.pixels(person)  # the tiny CLIP has 2 x 2 patches: half a patch is a quarter of the picture
+    expected = [(0, 0, 40, 120), (10, 0, 40, 90), (0, 0, 40, 36), (0, 48, 40, 120)]
+    for made, box in zip(pixels, expected, strict=True):
+        np.testing.assert_array_equal(made, np.asarray(person.resize((32, 32), scorer.resample, box)))
+    embeds = views.embed(pixels[None])
+    assert list(embeds) == ["whole", "mirrored", "top right", "head", "lower"]
+    flipped = scorer.embed_pixels(scorer.pixels(person.transpose(0))[None])
+    np.testing.assert_allclose(embeds["mirrored"], flipped, atol=1e-5)
+    assert views.pixels(person.resize((1, 1))).shape == (4, 32, 32, 3)
