@@ -15,7 +15,7 @@ import numpy as np
 from modeling_unipt.user_errors import UserError, run_command
 
 from .agreement import match_truth, read_truth
-from .calibration import CALIBRATION_FILE, CORNERS, MIRRORED, Calibration, hash_of
+from .calibration import CALIBRATION_FILE, CORNERS, MIRRORED, Calibration, hash_of, hash_of_scored
 from .divide import load_vocabulary
 from .image_sources import open_source
 from .luperson_t import scorer_identity
@@ -156,7 +156,7 @@ def main(argv=None):
     views = ViewScorer(scorer, [WHOLE, MIRRORED, *CORNERS, *regions])
     used, embeds = embed_views(source, views, arguments.batch_size, arguments.workers)
     fitted, paper, best = calibrate(views, embeds, [truth[position] for position in used])
-    calibration = Calibration(fitted, hash_of(identity), vocabulary.sha256[:12], len(used))
+    calibration = Calibration(fitted, hash_of(identity), hash_of_scored(vocabulary), len(used))
     calibration.write(output)
     passes = BestRecipe(scorer, calibration).passes
     print(f"wrote {output}: fitted on {len(used)} images; {passes} views of each picture")

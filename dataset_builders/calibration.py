@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def load_calibration(path, scorer, vocabulary):
 
     Args:
         scorer: what :func:`dataset_builders.luperson_t.scorer_identity` says of the scorer that will be calibrated.
-        vocabulary: the whole one, or one :meth:`without` some attributes.
+        vocabulary: the whole one; the file is about all its attributes.
     Raises:
         UserError: the file cannot be read, or was fitted for another scorer or vocabulary.
     """
@@ -127,7 +128,7 @@ def load_calibration(path, scorer, vocabulary):
         ) from None
     for what, fitted, given in (
         ("scorer", calibration.scorer, hash_of(scorer)),
-        ("vocabulary", calibration.vocabulary, vocabulary.sha256[:12]),
+        ("vocabulary", calibration.vocabulary, hash_of_scored(vocabulary)),
     ):
         if fitted != given:
             raise UserError(
@@ -148,6 +149,15 @@ def find_calibration(scorer_folder, explicit=None):
 def hash_of(scorer_identity):
     """What tells one scorer from another, however its folder is named: its files' hash, or its name on the Hub."""
     return scorer_identity.rpartition(", ")[2]
+
+
+def hash_of_scored(vocabulary):
+    """What tells vocabularies apart to a scorer: regions, prompts and values, not synonyms, comments or templates."""
+    scored = [
+        (name, vocabulary.regions[attribute.region], [(choice.prompts, choice.value) for choice in attribute.choices])
+        for name, attribute in vocabulary.attributes.items()
+    ]
+    return hashlib.sha256(json.dumps(scored).encode()).hexdigest()[:12]
 
 
 def _rounded(node):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from dataset_builders.calibration import (
     Slot,
     default_calibration,
     find_calibration,
+    hash_of_scored,
     load_calibration,
 )
 from dataset_builders.divide import load_vocabulary
@@ -99,7 +101,7 @@ def test_the_threshold_keeps_both_promises_if_it_can():
 def test_a_calibration_is_stored_and_read_back(vocabulary, tmp_path):
     path = tmp_path / "calibration.json"
     made = default_calibration(vocabulary)
-    made = type(made)(made.attributes, "abc", vocabulary.sha256[:12], 7)
+    made = type(made)(made.attributes, "abc", hash_of_scored(vocabulary), 7)
     made.write(path)
     read = load_calibration(path, "folder, abc", vocabulary)
     assert read.images == 7 and read.attributes.keys() == made.attributes.keys()
@@ -150,3 +152,24 @@ def test_the_command_writes_beside_the_scorer_and_the_builder_finds_it(vocabular
     (tmp_path / "truth.jsonl").write_text(text.replace('"gender": "man"', '"gender": "lord"', 1))
     with pytest.raises(UserError, match="gives gender the value 'lord', which the vocabulary 'people'"):
         calibrate.main(options)
+
+
+def test_what_is_not_scored_does_not_unfit_a_calibration(vocabulary, tmp_path):
+    from dataset_builders.divide import DEFAULT_VOCABULARY
+
+    text = DEFAULT_VOCABULARY.read_text()
+    for name, old, new, same in (
+        ("synonym", "synonyms: [jogging]", "synonyms: [jogging, sprinting]", True),
+        ("prompt", "A person {phrase}.", "One person {phrase}.", False),
+        ("region", "upper: [0.1, 0.6]", "upper: [0.1, 0.7]", False),
+    ):
+        assert old in text
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text.replace(old, new, 1).replace("templates: {", "# templates: {", 1))
+        assert (hash_of_scored(load_vocabulary(path)) == hash_of_scored(vocabulary)) == same
+
+
+def test_the_released_calibration_fits_the_released_scorer(vocabulary):
+    scorer = Path(__file__).parents[1] / "unipt" / "clip-tiny"
+    found = load_calibration(find_calibration(scorer), luperson_t.scorer_identity(str(scorer)), vocabulary)
+    assert found.images == 3000 and list(found.attributes) == list(vocabulary.attributes)
