@@ -1,6 +1,7 @@
 """How far stored attributes agree with known ones, counted on the attributes, never on the captions' wording.
 
 python -m dataset_builders.agreement --dataset runs/demo/luperson-t --truth runs/demo/unlabelled/truth.jsonl
+python -m dataset_builders.agreement --dataset paper best --truth truth.jsonl    # two recipes, the same images
 """
 
 import argparse
@@ -67,8 +68,17 @@ def agreement_of_probabilities(probabilities, vocabulary, truth):
 
 
 def agreement_of_dataset(folder, truth_path, vocabulary):
-    """:func:`agreement` of a LUPerson-T folder with a ``truth.jsonl``.
+    """:func:`agreement` of a LUPerson-T folder with a ``truth.jsonl``; raises as :func:`read_dataset`."""
+    said, truth, vocabulary, _ = read_dataset(folder, truth_path, vocabulary)
+    return agreement(said, truth, vocabulary)
 
+
+def read_dataset(folder, truth_path, vocabulary, probabilities=False):
+    """What a LUPerson-T folder says, and the truth.
+
+    Returns:
+        (said and truth as :func:`agreement` takes them, the vocabulary less the attributes that were left out, the
+        column ``attribute_probabilities`` as a list if asked for, else an empty list)
     Raises:
         UserError: a file is missing or not what it should be, or an image of the dataset is not in the truth.
     """
@@ -78,23 +88,22 @@ def agreement_of_dataset(folder, truth_path, vocabulary):
     if not shards:
         raise UserError(f"{folder} holds no data/*.parquet; give a folder written by dataset_builders.luperson_t")
     truth = read_truth(truth_path)
-    ids, stored = [], []
+    columns = ["image_id", "attributes", *(["attribute_probabilities"] if probabilities else [])]
+    ids, stored, tables = [], [], []
     for shard in shards:
         try:
-            table = parquet.read_table(shard, columns=["image_id", "attributes"])
+            table = parquet.read_table(shard, columns=columns)
         except (OSError, ValueError) as error:
             raise UserError(f"{shard} cannot be read ({type(error).__name__})") from None
-        if table.column_names != ["image_id", "attributes"]:
-            raise UserError(f"{shard} lacks the columns image_id and attributes; is it a LUPerson-T dataset?")
+        if table.column_names != columns:
+            raise UserError(f"{shard} lacks the columns {' and '.join(columns)}; is it a LUPerson-T dataset?")
         ids += table["image_id"].to_pylist()
         stored += table["attributes"].to_pylist()
+        tables += table["attribute_probabilities"].to_pylist() if probabilities else []
     if not ids:
         raise UserError(f"{folder} holds no images")
     vocabulary = vocabulary.without([name for name in vocabulary.attributes if name not in stored[0]])
-    choice_of = {
-        name: {choice.phrase: choice for choice in attribute.choices} | {None: None}
-        for name, attribute in vocabulary.attributes.items()
-    }
+    choice_of = {name: {**attribute.by_phrase, None: None} for name, attribute in vocabulary.attributes.items()}
     try:
         said = [{name: choice_of[name][row[name]] for name in choice_of} for row in stored]
     except KeyError as error:
@@ -103,7 +112,7 @@ def agreement_of_dataset(folder, truth_path, vocabulary):
     for name in (field for attribute in vocabulary.attributes.values() for field in attribute.fields):
         if name not in matched[0]:
             raise UserError(f"{truth_path} does not say '{name}', which the vocabulary knows")
-    return agreement(said, matched, vocabulary)
+    return said, matched, vocabulary, tables
 
 
 def read_truth(path):
@@ -174,11 +183,22 @@ def main(argv=None):
         description="Compare the attributes stored in a LUPerson-T dataset with a truth.jsonl and print the table.",
         epilog="example: python -m dataset_builders.agreement --dataset runs/demo/luperson-t --truth truth.jsonl",
     )
-    parser.add_argument("--dataset", required=True, help="folder written by python -m dataset_builders.luperson_t")
+    parser.add_argument(
+        "--dataset",
+        required=True,
+        nargs="+",
+        help="folder written by python -m dataset_builders.luperson_t; several of the same images are compared",
+    )
     parser.add_argument("--truth", required=True, help="truth.jsonl of the same images")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args(argv)
-    table = agreement_of_dataset(arguments.dataset, arguments.truth, load_vocabulary())
+    if len(arguments.dataset) > 1:
+        from .compare_recipes import compare, comparison_table
+
+        compared = compare(arguments.dataset, arguments.truth, load_vocabulary())
+        print(json.dumps(compared, indent=2) if arguments.json else comparison_table(compared))
+        return
+    table = agreement_of_dataset(arguments.dataset[0], arguments.truth, load_vocabulary())
     print(json.dumps(table, indent=2) if arguments.json else agreement_table(table))
 
 

@@ -21,10 +21,7 @@ class CaptionSampler:
 
     def __init__(self, vocabulary, templates=None):
         self.captioner = Captioner(vocabulary, templates)
-        self._choices = {
-            name: {choice.phrase: choice for choice in attribute.choices}
-            for name, attribute in vocabulary.attributes.items()
-        }
+        self._choices = {name: attribute.by_phrase for name, attribute in vocabulary.attributes.items()}
 
     def caption(self, attributes, seed, image_id, epoch):
         """One caption, a function of the arguments alone.

@@ -37,6 +37,37 @@ def decide(probabilities, vocabulary, optional_threshold=PAPER_THRESHOLD):
     return chosen
 
 
+class PaperRecipe:
+    """The paper's way to describe pictures; :class:`dataset_builders.conquer_best.BestRecipe` is the other.
+
+    Attributes:
+        passes: images that go through the vision tower for each picture.
+    """
+
+    passes = 1
+
+    def __init__(self, scorer):
+        self.scorer = scorer
+        self.pixels = scorer.pixels
+
+    def describe(self, pixels):
+        """What is seen in N pictures.
+
+        Args:
+            pixels: (N, height, width, 3) uint8, as :meth:`pixels` gives of each.
+        Returns:
+            ((N, D) embeddings, probabilities as they are stored: attribute -> (N, choices), or of an attribute of parts
+            part -> (N, values), and list of N dicts, attribute -> ``Choice`` or None)
+        """
+        embeds, vocabulary = self.scorer.embed_pixels(pixels), self.scorer.vocabulary
+        probabilities = self.scorer.probabilities_of(embeds)
+        stored = {
+            name: attribute.marginals(probabilities[name]) if attribute.parts else probabilities[name]
+            for name, attribute in vocabulary.attributes.items()
+        }
+        return embeds, stored, decide(probabilities, vocabulary)
+
+
 class Scorer:
     """A frozen CLIP- or SigLIP-style model that compares images with the prompts of a vocabulary.
 
@@ -45,6 +76,9 @@ class Scorer:
         vocabulary: see :func:`dataset_builders.divide.load_vocabulary`; its prompts are embedded once, here.
         device: of the model; None takes a GPU where there is one.
         dtype: torch dtype of the matrix products (by autocast), None for float32.
+
+    Attributes:
+        prompt_embeds: (number of choices of all attributes, D) unit embeddings of the paper's prompts.
 
     Raises:
         UserError: the name cannot be loaded, or what it holds is not CLIP-style.
@@ -62,18 +96,26 @@ class Scorer:
         self._mean = torch.tensor(image_processor.image_mean, device=self.device)[:, None, None] * 255
         self._std = torch.tensor(image_processor.image_std, device=self.device)[:, None, None] * 255
         prompts = [choice.prompt for attribute in vocabulary.attributes.values() for choice in attribute.choices]
-        self._prompt_embeds = self.embed_texts(prompts)
+        self.prompt_embeds = self.embed_texts(prompts)
 
-    def pixels(self, image):
+    def pixels(self, image, box=None):
         """An RGB ``PIL.Image`` squashed to the model's own size, (height, width, 3) uint8.
 
         Squashed, not cropped to its centre: a centre crop of a standing person has neither head nor feet.
+
+        Args:
+            box: (left, top, right, bottom) in pixels, which need not be whole, of the part to take; None for all of it.
         """
         height, width = self.image_size
-        return np.array(image.convert("RGB").resize((width, height), self.resample))
+        return np.array(image.convert("RGB").resize((width, height), self.resample, box))
 
     def _autocast(self):
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+    @property
+    def logit_scale(self):
+        """The factor of the cosines."""
+        return self.model.logit_scale.float().exp()
 
     @torch.inference_mode()
     def embed_pixels(self, pixels):
@@ -111,7 +153,7 @@ class Scorer:
         Returns:
             attribute -> (N, number of choices) float32 array.
         """
-        logits = self.model.logit_scale.float().exp() * image_embeds @ self._prompt_embeds.T
+        logits = self.logit_scale * image_embeds @ self.prompt_embeds.T
         sizes = [len(attribute.choices) for attribute in self.vocabulary.attributes.values()]
         parts = logits.split(sizes, dim=1)
         return {

@@ -2,8 +2,8 @@
 
 import re
 
-from .divide import with_articles
 from .template_parser import Agreement, Blank, Optional
+from .vocabulary_nodes import with_articles
 
 
 class Filling:

@@ -20,6 +20,7 @@ from modeling_unipt.output_folders import SETTINGS_FILE, finish_output, start_ou
 from modeling_unipt.user_errors import UserError, run_command
 
 from .agreement import match_truth, read_truth
+from .calibration import CALIBRATION_FILE, find_calibration, load_calibration
 from .combine import Captioner
 from .divide import load_vocabulary
 from .hub_upload import HubDataset, shards_sent
@@ -46,19 +47,21 @@ def scorer_identity(name):
         return name
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in SCORER_FILES and path.is_file():
+        if path.suffix in SCORER_FILES and path.is_file() and path.name != CALIBRATION_FILE:
             digest.update(path.name.encode())
             with open(path, "rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     return f"{os.path.basename(os.path.abspath(name))}, {digest.hexdigest()[:12]}"
 
 
-def prepare(work, arguments, vocabulary, captioner, benchmarks):
+def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
     """The :class:`dataset_builders.luperson_t_rows.Tools`; an empty work folder is removed where they cannot be had."""
     import torch
     from transformers.utils import logging
 
-    from .conquer import Scorer
+    from .calibration import default_calibration
+    from .conquer import PaperRecipe, Scorer
+    from .conquer_best import BestRecipe
     from .luperson_t_rows import Tools
 
     logging.disable_progress_bar()
@@ -69,6 +72,10 @@ def prepare(work, arguments, vocabulary, captioner, benchmarks):
         torch.set_num_threads(max(1, os.cpu_count() // neighbours))
     try:
         scorer = Scorer(arguments.scorer, vocabulary, device, getattr(torch, arguments.dtype))
+        if arguments.recipe == "best":
+            recipe = BestRecipe(scorer, calibration or default_calibration(vocabulary))
+        else:
+            recipe = PaperRecipe(scorer)
         image_captioner = None
         if arguments.captioner:
             from .image_captioner import ImageCaptioner
@@ -81,7 +88,7 @@ def prepare(work, arguments, vocabulary, captioner, benchmarks):
         if not (work / "done").exists():
             shutil.rmtree(work, ignore_errors=True)
         raise
-    return Tools(scorer, captioner, image_captioner, ImageChecks(arguments.quality, exclusion))
+    return Tools(recipe, captioner, image_captioner, ImageChecks(arguments.quality, exclusion))
 
 
 def describe_shards(work, shards, todo, source, tools, arguments, send):
@@ -103,6 +110,22 @@ def describe_shards(work, shards, todo, source, tools, arguments, send):
             os.replace(aside, path)
             mark_done(work, number, record)
             send(number)
+
+
+def claim_work(output, settings, team, stack):
+    """This process's work folder, its lock entered into ``stack``; None where the output is complete.
+
+    Of processes that begin together one may end the build before another has its lock: that one looks again.
+    """
+    while True:
+        work = start_output(output, settings, keep_partial=True)
+        if work is None:
+            return None
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as attempt:
+            attempt.enter_context(held(work / f"lock-{team.rank}", output))
+            if (work / SETTINGS_FILE).exists():
+                stack.push(attempt.pop_all())
+                return work
 
 
 @contextlib.contextmanager
@@ -127,12 +150,19 @@ def main(argv=None):
     team = find_team(arguments.rank, arguments.world_size)
     whole_vocabulary = load_vocabulary(arguments.attributes)
     vocabulary = whole_vocabulary.without(arguments.without)
-    captioner = Captioner(whole_vocabulary)
+    captioner = Captioner(whole_vocabulary, whole_vocabulary.templates_for(arguments.recipe))
     source = open_source(arguments.images)
     benchmarks = [(Path(spec).name, open_source(spec)) for spec in arguments.exclude]
+    identity = scorer_identity(arguments.scorer)
+    calibration, calibrated_by = None, None
+    if arguments.recipe == "best":
+        arguments.calibration = find_calibration(arguments.scorer, arguments.calibration)
+    if arguments.calibration:
+        calibration = load_calibration(arguments.calibration, identity, whole_vocabulary)
+        calibrated_by = hashlib.sha256(arguments.calibration.read_bytes()).hexdigest()[:12]
     settings = {
         "images": source.fingerprint,
-        "scorer": scorer_identity(arguments.scorer),
+        "scorer": identity,
         "seed": arguments.seed,
         "captions_per_image": arguments.captions_per_image,
         "without": sorted(set(arguments.without)),
@@ -148,19 +178,22 @@ def main(argv=None):
         "duplicate_distance": arguments.duplicate_distance,
         "drop_duplicates": arguments.drop_duplicates or None,
     }
+    if arguments.recipe != "paper":
+        settings |= {"recipe": arguments.recipe, "calibration": calibrated_by}
     if arguments.truth:
         match_truth(source.ids, read_truth(arguments.truth), arguments.truth)
         settings["truth"] = hashlib.sha256(Path(arguments.truth).read_bytes()).hexdigest()[:12]
     hub = HubDataset(arguments.push_to_hub, arguments.private) if arguments.push_to_hub else None
-    work = start_output(arguments.output, settings, keep_partial=True)
-    if work is None:
-        if hub and team.rank == 0:
-            hub.publish(arguments.output)
-        return
     shards = shard_paths("train", len(source), arguments.shard_size)
-    with out_of_space_told(work), held(work / f"lock-{team.rank}", arguments.output):
+    with contextlib.ExitStack() as lock:
+        work = claim_work(arguments.output, settings, team, lock)
+        if work is None:
+            if hub and team.rank == 0:
+                hub.publish(arguments.output)
+            return
+        lock.enter_context(out_of_space_told(work))
         todo = shards_to_do(work, len(shards), team)
-        tools = prepare(work, arguments, vocabulary, captioner, benchmarks)
+        tools = prepare(work, arguments, vocabulary, calibration, captioner, benchmarks)
         early = None if arguments.drop_duplicates else hub  # see hub_upload.py
         with shards_sent(early, work, shards, team) as send:
             describe_shards(work, shards, todo, source, tools, arguments, send)

@@ -12,6 +12,18 @@ from .parquet_dataset import SHARD_ROWS, write_card
 
 STATISTICS_COLUMNS = ["captions", "caption_scores", "attributes", "duplicate_of"]
 
+RECIPES = {
+    "paper": "`paper`: a required attribute takes its most similar phrase; an optional one is named when its best "
+    "positive phrase has a softmax probability above 0.9",
+    "best": "`best`: several prompts and views of each picture; what is more probable than its threshold is named, "
+    "clothes part by part, and of two that exclude each other the more probable; the stored probabilities are the "
+    "calibrated ones",
+}
+CERTAINTY = {
+    "paper": "Required attributes are always named, also where the picture does not show\nthem. ",
+    "best": "What the scorer is not sure of is left out, which favours\npeople who look as it expects. ",
+}
+
 INTRODUCTION = """\
 Person images with pseudo-texts that nobody wrote by hand: a frozen CLIP chooses phrases for each attribute, and
 templates make sentences of them (Shao et al., "Unified Pre-training with Pseudo Texts for Text-To-Image Person
@@ -53,8 +65,8 @@ be used to decide about people, to identify somebody, or to infer what the words
 ## Bias
 
 The attributes age and gender record how a person looks to the scorer, in four and two words; they carry the scorer's
-prejudices and the vocabulary's narrowness. Required attributes are always named, also where the picture does not show
-them. `--without gender`, `--without age` or any other attribute builds the dataset without scoring or writing it.
+prejudices and the vocabulary's narrowness. {certainty}\
+`--without gender`, `--without age` or any other attribute builds the dataset without scoring or writing it.
 
 ## Privacy
 
@@ -73,7 +85,7 @@ class Statistics:
         self.phrases = {name: Counter() for name in vocabulary.attributes}
         self.caption_words = Counter()
         self._values = {
-            name: {choice.phrase: choice.value for choice in attribute.choices}
+            name: {phrase: choice.value for phrase, choice in attribute.by_phrase.items()}
             for name, attribute in vocabulary.attributes.items()
         }
 
@@ -96,7 +108,9 @@ class Statistics:
             for field in self.vocabulary.attributes[name].fields:
                 counts[field] = Counter()
                 for phrase, images in phrases.items():
-                    counts[field][self._values[name][phrase][field]] += images
+                    value = self._values[name][phrase][field]
+                    if value is not None:  # left open by a partial phrase
+                        counts[field][value] += images
         return {
             field: dict(sorted(values.items(), key=lambda item: (-item[1], item[0])))
             for field, values in counts.items()
@@ -154,6 +168,8 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
     command = [
         "python -m dataset_builders.luperson_t --images IMAGES --output OUTPUT",
         f"--scorer {arguments.scorer} --seed {arguments.seed} --captions-per-image {arguments.captions_per_image}",
+        *([f"--recipe {arguments.recipe}"] if arguments.recipe != "paper" else []),
+        *([f"--calibration {Path(arguments.calibration).name}"] if arguments.calibration else []),
         *([f"--attributes {Path(arguments.attributes).name}"] if arguments.attributes else []),
         *(f"--without {name}" for name in without),
         *([f"--captioner {arguments.captioner}"] if arguments.captioner else []),
@@ -164,10 +180,11 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
         *([f"--duplicate-distance {arguments.duplicate_distance}"] if arguments.duplicate_distance != DISTANCE else []),
         *(["--drop-duplicates"] if arguments.drop_duplicates else []),
     ]
+    calibration = f"`{Path(arguments.calibration).name}`" if arguments.calibration else "none: even priors, no labels"
     built = {
         "command": f"`{' '.join(command)}`",
-        "recipe": "`paper`: a required attribute takes its most similar phrase; an optional one is named when its best "
-        "positive phrase has a softmax probability above 0.9",
+        "recipe": RECIPES[arguments.recipe],
+        **({"calibration": calibration} if arguments.recipe == "best" else {}),
         "scorer": f"`{arguments.scorer}`"
         + (f" at revision `{revision}`" if revision else "")
         + f", computed in {arguments.dtype}; images squashed to its input size, not cropped",
@@ -192,7 +209,7 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
         f"## How it was built\n\n{_table(('', ''), built.items())}",
         _pictures(pictures),
         f"## Vocabulary, in the order of the probabilities\n\n{_vocabulary_listing(vocabulary)}",
-        USE,
+        USE.format(certainty=CERTAINTY[arguments.recipe]),
     ]
     if table:
         sections.insert(
@@ -222,7 +239,7 @@ def write_import_card(folder, columns, splits, captions, rejected, license_name)
         "`caption_backends` says `luperson-t`.",
         f"{_table(('split', 'images'), rows)}\n\nImages left out: {len(rejected)} (`rejected.jsonl` says why).",
         USAGE,
-        USE,
+        USE.format(certainty=CERTAINTY["paper"]),
     ]
     write_card(folder, columns, splits, _about(license_name), "\n\n".join(sections))
 

@@ -8,6 +8,7 @@ from .image_checks import LIMITS, QualityFilter
 from .near_duplicates import DISTANCE, MAX_DISTANCE
 from .parquet_dataset import SHARD_ROWS
 
+RECIPES = ("paper", "best")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -38,6 +39,20 @@ def parse(argv):
     )
     parser.add_argument(
         "--scorer", required=True, help="CLIP- or SigLIP-style model, a folder or a name on the Hugging Face Hub"
+    )
+    parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default="paper",
+        help="paper: arg-max for required attributes, 0.9 for optional ones, 456 templates; best: prompt ensembles and "
+        "several views of each picture, calibrated, nothing said where unsure, captions that differ in detail "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--calibration",
+        metavar="FILE",
+        help="of the recipe best: what python -m dataset_builders.calibrate wrote for this scorer (default: "
+        "calibration.json in the scorer's folder; without it, even priors and the scorer's own temperature)",
     )
     parser.add_argument("--output", required=True, help="folder for the dataset; must be new")
     parser.add_argument(
@@ -91,6 +106,8 @@ def parse(argv):
     for name in ("captions_per_image", "batch_size", "workers", "shard_size"):
         if getattr(arguments, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(arguments, name)} must be at least 1")
+    if arguments.calibration and arguments.recipe != "best":
+        raise UserError("--calibration belongs to --recipe best; leave it out or add that")
     if arguments.seed < 0:
         raise UserError(f"--seed {arguments.seed} must not be negative")
     if not 0 <= arguments.duplicate_distance <= MAX_DISTANCE:

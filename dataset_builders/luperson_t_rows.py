@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .conquer import decide
 from .parquet_dataset import ShardWriter, arrow_schema
 from .source_images import read_batches
 
@@ -34,14 +33,20 @@ def columns_of(vocabulary):
 
 @dataclass
 class Tools:
-    """What describes images: the ``scorer``, the ``captioner`` of templates and, or None, the ``image_captioner``; and
-    the ``check`` that refuses images while they are read, see :func:`dataset_builders.source_images.read_source_image`.
+    """What describes images: the ``recipe``, a :class:`dataset_builders.conquer.PaperRecipe` or a
+    :class:`dataset_builders.conquer_best.BestRecipe`, the ``captioner`` of templates and, or None, the
+    ``image_captioner``; and the ``check`` that refuses images while they are read, see
+    :func:`dataset_builders.source_images.read_source_image`.
     """
 
-    scorer: object
+    recipe: object
     captioner: object
     image_captioner: object
     check: object
+
+    @property
+    def scorer(self):
+        return self.recipe.scorer
 
 
 def write_shard(path, source, positions, tools, arguments, progress):
@@ -54,7 +59,7 @@ def write_shard(path, source, positions, tools, arguments, progress):
         ``rejected``, [position, reason] of those refused; ``bytes``, the size of its rows in memory.
     """
     record = {"used": [], "hashes": [], "rejected": []}
-    batches = read_batches(source, positions, arguments.batch_size, arguments.workers, tools.scorer.pixels, tools.check)
+    batches = read_batches(source, positions, arguments.batch_size, arguments.workers, tools.recipe.pixels, tools.check)
     with ShardWriter(path, arrow_schema(columns_of(tools.scorer.vocabulary))) as writer:
         for batch in batches:
             usable = [(position, image) for position, image in batch if not isinstance(image, str)]
@@ -75,9 +80,7 @@ def rows_of(usable, tools, arguments):
         usable: list of (image_id, SourceImage).
     """
     scorer = tools.scorer
-    embeds = scorer.embed_pixels(np.stack([image.pixels for _, image in usable]))
-    probabilities = scorer.probabilities_of(embeds)
-    chosen = decide(probabilities, scorer.vocabulary)
+    embeds, stored, chosen = tools.recipe.describe(np.stack([image.pixels for _, image in usable]))
     captions = [
         tools.captioner.captions(choices, arguments.seed, image_id, arguments.captions_per_image)
         for (image_id, _), choices in zip(usable, chosen, strict=True)
@@ -93,10 +96,6 @@ def rows_of(usable, tools, arguments):
     flat = list(itertools.chain.from_iterable(captions))
     scores = scorer.caption_scores(embeds.repeat_interleave(counts, dim=0), flat)
     scores = np.split(scores, np.cumsum(counts.tolist())[:-1])
-    stored = {
-        name: attribute.marginals(probabilities[name]) if attribute.parts else probabilities[name]
-        for name, attribute in scorer.vocabulary.attributes.items()
-    }
     for index, (image_id, image) in enumerate(usable):
         yield {
             "image": {"bytes": image.data, "path": image.file_name},

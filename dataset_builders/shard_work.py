@@ -7,12 +7,14 @@ everything else is done again. Shard i belongs to the process whose rank is i mo
 import contextlib
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from modeling_unipt.user_errors import UserError
 
 MARKERS = "done"
+ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,16 @@ def held(path, what):
     import fcntl
 
     with open(path, "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another process is already building {what}; wait for it, or stop it first") from None
+        for attempt in range(ATTEMPTS):  # others_at_work holds it for a moment
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if attempt == ATTEMPTS - 1:
+                    raise UserError(
+                        f"another process is already building {what}; wait for it, or stop it first"
+                    ) from None
+                time.sleep(0.02)
         yield
 
 

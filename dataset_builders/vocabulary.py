@@ -5,6 +5,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 from modeling_unipt.user_errors import UserError
 
@@ -21,7 +22,8 @@ class Choice:
         phrase: the text that a caption holds.
         prompts: full sentences that a CLIP compares with the image; the first is the paper's, the others belong to an
             ensemble.
-        value: flat field -> name of the value said; None where the phrase says that the thing is absent.
+        value: flat field -> name of the value said; None where the phrase says that the thing is absent, or where a
+            partial phrase leaves it open.
         negative: whether the phrase says that the thing is absent; it is scored and never written.
         wordings: the phrase and what a caption may write instead of it.
         short_wordings: what a caption may write to say it in less detail; ``wordings`` where there is nothing shorter.
@@ -48,6 +50,7 @@ class Attribute:
         region: where in the picture it is seen, a key of ``Vocabulary.regions``.
         parts: None, or part -> list of its values; the choices are then their full product, the last part fastest.
         part_fields: part -> flat field; empty without parts.
+        partial_choices: phrases that say only some of the parts. They are never scored, and have no prompts.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Attribute:
     region: str = WHOLE
     parts: dict | None = None
     part_fields: dict = dataclasses.field(default_factory=dict)
+    partial_choices: list = dataclasses.field(default_factory=list)
 
     @property
     def fields(self):
@@ -65,6 +69,44 @@ class Attribute:
     def values(self, field):
         """The set of values that a choice can give ``field``, absence aside."""
         return {choice.value[field] for choice in self.choices} - {None}
+
+    @cached_property
+    def by_phrase(self):
+        """phrase -> ``Choice``, of all that can be stored."""
+        return {choice.phrase: choice for choice in (*self.choices, *self.partial_choices)}
+
+    @cached_property
+    def slots(self):
+        """field -> list of the values of its probabilities, in their order: one for each choice (None where it is
+        negative), and of an attribute of parts one for each of the part's values."""
+        if self.parts:
+            return {self.part_fields[part]: values for part, values in self.parts.items()}
+        return {field: [choice.value[field] for choice in self.choices] for field in self.fields}
+
+    @cached_property
+    def _by_values(self):
+        """frozenset of (field, value) -> the first positive ``Choice`` that says this and nothing else; more is first,
+        else the order is the file's."""
+        made = {}
+        for choice in (*self.choices, *self.partial_choices):
+            known = frozenset(item for item in choice.value.items() if item[1] is not None)
+            if known:
+                made.setdefault(known, choice)
+        return made
+
+    @cached_property
+    def _sayable(self):
+        """The sets of fields that some choice says together, as frozensets; larger ones first."""
+        sets = dict.fromkeys(frozenset(field for field, _ in known) for known in self._by_values)
+        return sorted(sets, key=len, reverse=True)
+
+    def saying(self, values):
+        """The ``Choice`` that says as much as one phrase can of ``values``, field -> value or None; None if nothing."""
+        known = {field: value for field, value in values.items() if value is not None}
+        for fields in self._sayable:
+            if fields <= known.keys():
+                return self._by_values[frozenset((field, known[field]) for field in fields)]
+        return None
 
     def marginals(self, probabilities):
         """part -> (N, number of values): ``probabilities`` (N, number of choices) summed over the other parts."""

@@ -75,6 +75,9 @@ def start_output(output, settings, keep_partial=False):
         if not keep_partial:
             raise UserError(f"another process is writing {output}; wait for it, or stop it first") from None
         return start_output(output, settings, keep_partial)
+    if output.exists() and _read_settings(output) is not None:  # finished by another process in the meantime
+        shutil.rmtree(partial)
+        return start_output(output, settings, keep_partial)
     return partial
 
 

@@ -46,9 +46,33 @@ GRAMMAR = Grammar(
         "short",
         "wind",
     ],
-    singular=[*PERSONS, "t-shirt", "tee", "tank top", "vest", "shirt", "hoodie", "jacket", "coat", "dress", "skirt"]
+    singular=[
+        *PERSONS,
+        "top",
+        "t-shirt",
+        "tee",
+        "tank top",
+        "vest",
+        "shirt",
+        "hoodie",
+        "jacket",
+        "coat",
+        "dress",
+        "skirt",
+    ]
     + ["cap", "beanie", "helmet", "backpack", "handbag", "bicycle", "scooter", "haircut", "umbrella", "suitcase"],
-    uncounted=["trousers", "pants", "shorts", "leggings", "tights", "gloves", "glasses", "sunglasses", "hair"],
+    uncounted=[
+        "trousers",
+        "pants",
+        "shorts",
+        "leggings",
+        "tights",
+        "gloves",
+        "glasses",
+        "sunglasses",
+        "hair",
+        "bottoms",
+    ],
 )
 # What a caption may hold at most once, and only where the attribute is chosen.
 SIGNS = {

@@ -106,7 +106,8 @@ def test_templates_of_one_domain_are_refused_for_another(vocabulary):
 
 def test_the_code_that_divides_and_combines_holds_no_word_of_a_domain():
     names = [n for path in (VEHICLES, DEFAULT_VOCABULARY) for n in load_vocabulary(path).attributes]
-    modules = ["vocabulary", "exclusions", "divide", "templates", "template_parser", "filling", "combine"]
+    modules = ["vocabulary", "exclusions", "divide", "divide_parts", "vocabulary_nodes", "templates", "template_parser"]
+    modules += ["filling", "combine", "calibration", "fit_calibration", "conquer_best", "reliability"]
     for module in [*modules, "caption_sampler"]:
         code = re.sub(r'""".*?"""|#[^\n]*', "", (CODE / f"{module}.py").read_text(), flags=re.DOTALL)
         quoted = set(re.findall(r"[\"']([a-z_ ]+)[\"']", code))
