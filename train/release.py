@@ -2,10 +2,10 @@
 
     make release          # or: python train/release.py --work runs/release
 
-About an hour and a half on two cores. Every stage is a command of this project; a stage that is complete is left alone,
-so it can be interrupted. The seeds are used for nothing else: 9001 and 9002 for the tiny CLIP, 9400 for its calibration,
-9100 for the sample dataset, 9200 for pre-training, 9300 for the benchmark. The results are copied over the released
-folders at the end.
+About an hour and a half on two cores. Every stage is a command of this project; a stage that is complete is left
+alone, so it can be interrupted. The seeds are used for nothing else: 9001 and 9002 for the tiny CLIP, 9400 for its
+calibration, 9100 for the sample dataset, 9200 for pre-training, 9300 for the benchmark. The results are copied over the
+released folders at the end.
 """
 
 import argparse
