@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from modeling_unipt.user_errors import UserError
+from modeling_unipt.user_errors import UserError, first_line
 
 PAPER_THRESHOLD = 0.9
 TEXT_BATCH = 256
@@ -179,9 +179,7 @@ def _load(name):
     try:
         model = AutoModel.from_pretrained(name, dtype=torch.float32)
     except Exception as error:  # OSError, ValueError, SafetensorError, hub errors: all mean "no model at this name"
-        raise UserError(
-            f"scorer '{name}' cannot be loaded as a folder or from the Hub ({_first_line(error)})"
-        ) from None
+        raise UserError(f"scorer '{name}' cannot be loaded as a folder or from the Hub ({first_line(error)})") from None
     wanted = ("get_text_features", "get_image_features", "logit_scale")
     if not all(hasattr(model, attribute) for attribute in wanted) or not hasattr(model.config, "vision_config"):
         raise UserError(
@@ -192,9 +190,5 @@ def _load(name):
         return model, AutoTokenizer.from_pretrained(name), AutoImageProcessor.from_pretrained(name)
     except Exception as error:
         raise UserError(
-            f"scorer '{name}' lacks its tokenizer or image processor ({_first_line(error)}); save them beside it"
+            f"scorer '{name}' lacks its tokenizer or image processor ({first_line(error)}); save them beside it"
         ) from None
-
-
-def _first_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

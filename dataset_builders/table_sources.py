@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from modeling_unipt.image_files import UnreadableImage
-from modeling_unipt.user_errors import UserError
+from modeling_unipt.user_errors import UserError, first_line
 
 from .image_sources import Source
 from .source_images import MAX_BYTES, readable, unique_ids
@@ -208,9 +208,8 @@ class DatasetSource(Source):
         try:
             loaded = load_dataset(name)
         except Exception as error:  # hub, network, format and configuration errors: all mean "no dataset of this name"
-            told = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise UserError(
-                f"folder {name} does not exist, and no dataset of that name can be loaded ({told})"
+                f"folder {name} does not exist, and no dataset of that name can be loaded ({first_line(error)})"
             ) from None
         return cls(name, _one_split(loaded, split, name))
 

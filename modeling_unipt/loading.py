@@ -4,7 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from .user_errors import UserError
+from .user_errors import UserError, first_line
 
 
 def load_unipt(name_or_path, revision=None, model_class=None):
@@ -46,9 +46,9 @@ def load_unipt(name_or_path, revision=None, model_class=None):
             if not folder.is_dir():
                 raise UserError(
                     f"model {name_or_path} is neither a folder here nor could it be fetched from the Hugging Face Hub "
-                    f"({_first_line(error)}); check the name, the connection and HF_HUB_OFFLINE"
+                    f"({first_line(error)}); check the name, the connection and HF_HUB_OFFLINE"
                 ) from error
-            raise UserError(f"{what} of {name_or_path} cannot be read: {_first_line(error)}") from error
+            raise UserError(f"{what} of {name_or_path} cannot be read: {first_line(error)}") from error
 
     config = load("the configuration", AutoConfig.from_pretrained)
     if config.model_type != "unipt":
@@ -79,8 +79,3 @@ def load_unipt(name_or_path, revision=None, model_class=None):
         raise UserError(f"the processor of {name_or_path} is missing: the folder holds no {' and no '.join(lacking)}")
     processor = load("the processor", UniPTProcessor.from_pretrained)
     return model.eval(), processor
-
-
-def _first_line(error):
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

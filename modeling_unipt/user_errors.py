@@ -7,6 +7,12 @@ class UserError(Exception):
     """What is wrong, where, and how to mend it, in one sentence."""
 
 
+def first_line(error):
+    """What a library's exception says in its first line, without the full stop; its class where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
 def run_command(main):
     """Run ``main()`` as a console command and exit with its status.
 

@@ -100,6 +100,14 @@ def tiny_clip_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def vocabulary():
+    """The shipped vocabulary of people."""
+    from dataset_builders.divide import load_vocabulary
+
+    return load_vocabulary()
+
+
 def draw_person(seed, height=96, width=32):
     """Two blocks of colour and a head on a noisy ground: different for each seed, quick to make."""
     generator = np.random.default_rng(seed)

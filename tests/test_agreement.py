@@ -5,13 +5,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from dataset_builders.agreement import agreement, agreement_of_dataset, agreement_table, main, match_truth
-from dataset_builders.divide import load_vocabulary
 from modeling_unipt.user_errors import UserError
-
-
-@pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
 
 
 def choice(vocabulary, name, **values):

@@ -22,11 +22,6 @@ from modeling_unipt.user_errors import UserError
 VIEWS = ["whole", "mirrored"]
 
 
-@pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
-
-
 def drawn(probabilities, rng):
     return (probabilities.cumsum(1) > rng.random((len(probabilities), 1))).argmax(1)
 

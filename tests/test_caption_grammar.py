@@ -7,7 +7,6 @@ import pytest
 from caption_grammar import Grammar
 
 from dataset_builders.combine import Captioner
-from dataset_builders.divide import load_vocabulary
 
 SETS = 50_000
 CHUNK = 1000
@@ -90,11 +89,6 @@ SIGNS = {
     "vehicle": r"\bbike|bicycle|motorbike|motorcycle|scooter",
 }
 SIGNS = {name: re.compile(sign) for name, sign in SIGNS.items()}
-
-
-@pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
 
 
 def random_sets(vocabulary, count, seed):

@@ -6,15 +6,9 @@ import pytest
 
 from dataset_builders.caption_sampler import CaptionSampler
 from dataset_builders.combine import Captioner
-from dataset_builders.divide import load_vocabulary
 from modeling_unipt.user_errors import UserError
 
 KNOWN = {"gender": "woman", "hat": "a cap", "lower_clothes": "black pure color trousers", "bag": None}
-
-
-@pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
 
 
 def random_choices(vocabulary, rng, chance=0.6):

@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 
 from dataset_builders.combine import Captioner
-from dataset_builders.divide import load_vocabulary
 from dataset_builders.templates import load_templates
 from modeling_unipt.user_errors import UserError
 
 CHANCE = 0.25  # of an optional attribute in a random set
-
-
-@pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 
 from dataset_builders.combine import Captioner
-from dataset_builders.divide import load_vocabulary
 from dataset_builders.templates import load_templates
 from modeling_unipt.user_errors import UserError
 
 NEUTRAL = r"(Th(is|e)|An?|Here is an?|There is an?|In this picture, this) [a-z ]+\."
-
-
-@pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
 
 
 @pytest.fixture(scope="module")

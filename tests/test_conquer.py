@@ -4,13 +4,7 @@ import torch
 from conftest import ENCODER, draw_person
 
 from dataset_builders.conquer import Scorer, decide
-from dataset_builders.divide import load_vocabulary
 from modeling_unipt.user_errors import UserError
-
-
-@pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,6 @@ from conftest import draw_person
 from dataset_builders.calibration import AttributeCalibration, Slot, default_calibration
 from dataset_builders.conquer import Scorer
 from dataset_builders.conquer_best import BestRecipe, ViewScorer, decide_best
-from dataset_builders.divide import load_vocabulary
-
-
-@pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
 
 
 @pytest.fixture(scope="module")

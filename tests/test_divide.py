@@ -44,11 +44,6 @@ attributes:
 """
 
 
-@pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
-
-
 def write(tmp_path, text):
     path = tmp_path / "vocabulary.yaml"
     path.write_text(textwrap.dedent(text), encoding="utf-8")

@@ -19,11 +19,6 @@ attributes:
 """
 
 
-@pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
-
-
 def write(tmp_path, text):
     path = tmp_path / "vocabulary.yaml"
     path.write_text(text, encoding="utf-8")

@@ -31,11 +31,6 @@ PAPER_TEMPLATE_BLANKS = ["age", "gender", "action", "upper_clothes", "lower_clot
 
 
 @pytest.fixture(scope="module")
-def vocabulary():
-    return load_vocabulary()
-
-
-@pytest.fixture(scope="module")
 def captioner(vocabulary):
     return Captioner(vocabulary)
 
