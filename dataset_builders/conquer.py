@@ -5,6 +5,7 @@ chosen = decide(scorer.probabilities(images), scorer.vocabulary)
 """
 
 import os
+import threading
 
 import numpy as np
 import torch
@@ -89,6 +90,7 @@ class Scorer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = dtype or torch.float32
         self.model, self.tokenizer, image_processor = _load(name_or_folder)
+        self._tokenizing = threading.Lock()  # a fast tokenizer in use by two threads may raise "Already borrowed"
         self.model.eval().requires_grad_(False).to(self.device)
         size = self.model.config.vision_config.image_size
         self.image_size = (size, size) if isinstance(size, int) else tuple(size)
@@ -132,13 +134,15 @@ class Scorer:
         padding = "max_length" if "siglip" in self.model.config.model_type else "longest"  # SigLIP was trained so
         embeds = []
         for start in range(0, len(texts), TEXT_BATCH):
-            encoded = self.tokenizer(
-                texts[start : start + TEXT_BATCH],
-                padding=padding,
-                truncation=True,
-                max_length=min(limit, self.tokenizer.model_max_length),
-                return_tensors="pt",
-            ).to(self.device)
+            with self._tokenizing:
+                encoded = self.tokenizer(
+                    texts[start : start + TEXT_BATCH],
+                    padding=padding,
+                    truncation=True,
+                    max_length=min(limit, self.tokenizer.model_max_length),
+                    return_tensors="pt",
+                )
+            encoded = encoded.to(self.device)
             given = {name: encoded[name] for name in ("input_ids", "attention_mask") if name in encoded}
             with self._autocast():
                 embeds.append(self.model.get_text_features(**given).pooler_output.float())

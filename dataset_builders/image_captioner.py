@@ -1,6 +1,7 @@
 """A transformers image-text-to-text model as a second writer of captions, in the same schema as the templates."""
 
 import re
+import threading
 
 import torch
 
@@ -42,6 +43,7 @@ class ImageCaptioner:
                 f"captioner '{name_or_folder}' has no chat template; give a model that takes a picture and an "
                 "instruction, such as Qwen/Qwen2.5-VL-3B-Instruct"
             )
+        self._tokenizing = threading.Lock()  # as in conquer.py
         self.model.eval().to(device)
         tokenizer = self.processor.tokenizer
         tokenizer.padding_side = "left"  # generation goes on at the right end
@@ -58,14 +60,16 @@ class ImageCaptioner:
             [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": PROMPT}]}]
             for image in images
         ]
-        inputs = self.processor.apply_chat_template(
-            messages,
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            processor_kwargs={"padding": True},
-        ).to(self.model.device, self.model.dtype)
+        with self._tokenizing:
+            inputs = self.processor.apply_chat_template(
+                messages,
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                processor_kwargs={"padding": True},
+            )
+        inputs = inputs.to(self.model.device, self.model.dtype)
         tokens = self.model.generate(
             **inputs,
             do_sample=False,

@@ -54,6 +54,19 @@ def scorer_identity(name):
     return f"{os.path.basename(os.path.abspath(name))}, {digest.hexdigest()[:12]}"
 
 
+def place(gpus):
+    """(device, batches to describe at once) of this process, given the number of GPUs of this machine.
+
+    Several processes may share a GPU. On a CPU every batch has one thread, whatever the number of cores: how many
+    threads share a matrix product changes its last digits, and with them the bytes of the dataset.
+    """
+    local_rank, neighbours = (int(os.environ.get(name, n)) for name, n in (("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
+    if gpus:
+        return f"cuda:{local_rank % gpus}", 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return "cpu", max(1, cores // neighbours)
+
+
 def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
     """The :class:`dataset_builders.luperson_t_rows.Tools`; an empty work folder is removed where they cannot be had."""
     import torch
@@ -66,10 +79,9 @@ def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    local_rank, neighbours = (int(os.environ.get(name, n)) for name, n in (("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
-    device = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
-    if neighbours > 1:
-        torch.set_num_threads(max(1, os.cpu_count() // neighbours))
+    device, lanes = place(torch.cuda.device_count())
+    if device == "cpu":
+        torch.set_num_threads(1)
     try:
         scorer = Scorer(arguments.scorer, vocabulary, device, getattr(torch, arguments.dtype))
         if arguments.recipe == "best":
@@ -88,7 +100,7 @@ def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
         if not (work / "done").exists():
             shutil.rmtree(work, ignore_errors=True)
         raise
-    return Tools(recipe, captioner, image_captioner, ImageChecks(arguments.quality, exclusion))
+    return Tools(recipe, captioner, image_captioner, ImageChecks(arguments.quality, exclusion), lanes)
 
 
 def describe_shards(work, shards, todo, source, tools, arguments, send):

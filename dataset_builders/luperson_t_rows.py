@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .map_ahead import map_ahead
 from .parquet_dataset import ShardWriter, arrow_schema
 from .source_images import read_batches
 
@@ -36,13 +37,14 @@ class Tools:
     """What describes images: the ``recipe``, a :class:`dataset_builders.conquer.PaperRecipe` or a
     :class:`dataset_builders.conquer_best.BestRecipe`, the ``captioner`` of templates and, or None, the
     ``image_captioner``; and the ``check`` that refuses images while they are read, see
-    :func:`dataset_builders.source_images.read_source_image`.
+    :func:`dataset_builders.source_images.read_source_image`; ``lanes`` is the number of batches described at once.
     """
 
     recipe: object
     captioner: object
     image_captioner: object
     check: object
+    lanes: int
 
     @property
     def scorer(self):
@@ -60,14 +62,20 @@ def write_shard(path, source, positions, tools, arguments, progress):
     """
     record = {"used": [], "hashes": [], "rejected": []}
     batches = read_batches(source, positions, arguments.batch_size, arguments.workers, tools.recipe.pixels, tools.check)
+
+    def described(batch):
+        usable = [(source.ids[position], image) for position, image in batch if not isinstance(image, str)]
+        return batch, rows_of(usable, tools, arguments) if usable else []
+
     with ShardWriter(path, arrow_schema(columns_of(tools.scorer.vocabulary))) as writer:
-        for batch in batches:
-            usable = [(position, image) for position, image in batch if not isinstance(image, str)]
-            record["rejected"] += [[position, reason] for position, reason in batch if isinstance(reason, str)]
-            record["used"] += [position for position, _ in usable]
-            record["hashes"] += [image.hash for _, image in usable]
-            named = [(source.ids[position], image) for position, image in usable]
-            for row in rows_of(named, tools, arguments) if named else ():
+        for batch, rows in map_ahead(described, batches, tools.lanes, 2 * tools.lanes):
+            for position, image in batch:
+                if isinstance(image, str):
+                    record["rejected"].append([position, image])
+                else:
+                    record["used"].append(position)
+                    record["hashes"].append(image.hash)
+            for row in rows:
                 writer.write(row)
             progress(len(batch))
     return {**record, "bytes": writer.bytes}
@@ -78,6 +86,8 @@ def rows_of(usable, tools, arguments):
 
     Args:
         usable: list of (image_id, SourceImage).
+    Returns:
+        List of dicts, as :func:`columns_of` names their keys.
     """
     scorer = tools.scorer
     embeds, stored, chosen = tools.recipe.describe(np.stack([image.pixels for _, image in usable]))
@@ -96,8 +106,8 @@ def rows_of(usable, tools, arguments):
     flat = list(itertools.chain.from_iterable(captions))
     scores = scorer.caption_scores(embeds.repeat_interleave(counts, dim=0), flat)
     scores = np.split(scores, np.cumsum(counts.tolist())[:-1])
-    for index, (image_id, image) in enumerate(usable):
-        yield {
+    return [
+        {
             "image": {"bytes": image.data, "path": image.file_name},
             "image_id": image_id,
             "captions": captions[index],
@@ -112,3 +122,5 @@ def rows_of(usable, tools, arguments):
             },
             "duplicate_of": None,
         }
+        for index, (image_id, image) in enumerate(usable)
+    ]

@@ -3,8 +3,6 @@
 import hashlib
 import io
 import itertools
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from PIL import Image
 
 from modeling_unipt.image_files import IMAGE_FORMATS, UnreadableImage, read_image
 
+from .map_ahead import map_ahead
 from .near_duplicates import perceptual_hash
 
 JPEG_QUALITY = 95
@@ -132,15 +131,6 @@ def read_batches(source, positions, batch_size, workers, prepare=None, check=Non
         except UnreadableImage as refusal:
             return position, str(refusal)
 
-    batches = range(0, len(positions), batch_size)
-    with ThreadPoolExecutor(workers) as pool:
-        begun = deque()
-        try:
-            for start in itertools.chain(batches, [None, None]):
-                if start is not None:
-                    begun.append([pool.submit(read, position) for position in positions[start : start + batch_size]])
-                if len(begun) > 2 or (start is None and begun):
-                    yield [future.result() for future in begun.popleft()]
-        finally:
-            for future in itertools.chain.from_iterable(begun):
-                future.cancel()
+    images = map_ahead(read, positions, workers, 3 * batch_size)
+    while batch := list(itertools.islice(images, batch_size)):
+        yield batch

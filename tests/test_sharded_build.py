@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import draw_person
 
+from dataset_builders import luperson_t
 from dataset_builders.luperson_t import main
 from modeling_unipt.user_errors import UserError
 
@@ -76,6 +78,29 @@ def test_a_shard_half_written_and_an_end_half_made_are_made_anew(crops, tiny_cli
     (work / "result" / "data" / "train-00000-of-00005.parquet").write_bytes(b"half")
     main(arguments(crops, tiny_clip_folder, output))
     assert contents(output) == whole
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_threads(crops, tiny_clip_folder, whole, tmp_path, monkeypatch):
+    for lanes, threads in ((1, 2), (3, 3)):
+        output = tmp_path / str(lanes)
+        monkeypatch.setattr(luperson_t, "place", lambda gpus, lanes=lanes: ("cpu", lanes))
+        try:
+            torch.set_num_threads(threads)  # as a process of that many cores begins
+            main(arguments(crops, tiny_clip_folder, output))
+        finally:
+            torch.set_num_threads(1)
+        assert contents(output) == whole
+
+
+@pytest.mark.parametrize(
+    ("local_rank", "neighbours", "gpus", "place"),
+    [(3, 4, 4, ("cuda:3", 1)), (5, 8, 2, ("cuda:1", 1)), (0, 1, 0, ("cpu", 6)), (1, 4, 0, ("cpu", 1))],
+)
+def test_processes_share_the_gpus_or_the_cores(local_rank, neighbours, gpus, place, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", str(local_rank))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(neighbours))
+    monkeypatch.setattr(luperson_t.os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    assert luperson_t.place(gpus) == place
 
 
 def test_other_settings_do_not_go_on_with_the_work(crops, tiny_clip_folder, tmp_path):
