@@ -24,6 +24,10 @@ class CaptionSampler:
         self._choices = {name: attribute.by_phrase for name, attribute in vocabulary.attributes.items()}
 
     def caption(self, attributes, seed, image_id, epoch):
+        """The text alone of :meth:`draw`."""
+        return self.draw(attributes, seed, image_id, epoch)[0]
+
+    def draw(self, attributes, seed, image_id, epoch):
         """One caption, a function of the arguments alone.
 
         Epoch 0 gives the first caption that :meth:`Captioner.captions` writes with this seed. Every epoch draws its
@@ -32,11 +36,14 @@ class CaptionSampler:
         Args:
             attributes: attribute -> phrase or None, as a row stores it; attributes that are missing count as None.
             epoch: counts from 0.
+        Returns:
+            (text, what it tells: attribute -> ``Choice``)
         Raises:
             UserError: an attribute or phrase is not of this vocabulary.
         """
         chosen = {name: self._choice(name, phrase) for name, phrase in attributes.items() if phrase is not None}
-        return self.captioner.drawn(chosen, seed, image_id, epoch)
+        text, told = self.captioner.drawn(chosen, seed, image_id, epoch)
+        return text, {name: chosen[name] for name in told}
 
     def _choice(self, name, phrase):
         try:

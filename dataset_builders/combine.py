@@ -52,14 +52,18 @@ class Captioner:
         Returns:
             List of texts; a function of the arguments alone, and its first k are those of ``count=k``.
         """
-        return self._written(chosen, [_generator(seed, image_id, number) for number in range(count)])
+        return self._written(chosen, [_generator(seed, image_id, number) for number in range(count)])[0]
 
     def drawn(self, chosen, seed, image_id, number):
         """One caption drawn as an image's first caption is, whatever others were drawn; other numbers draw anew.
 
         Number 0 gives the first of :meth:`captions`. Two numbers may give the same text.
+
+        Returns:
+            (text, names of the attributes it tells, in the order of the sentence)
         """
-        return self._written(chosen, [_generator(seed, image_id, number)])[0]
+        texts, orders = self._written(chosen, [_generator(seed, image_id, number)])
+        return texts[0], orders[0]
 
     def fitting(self, known_required, chosen_optional):
         """Indices of the templates that fit under ``omit_at_most``, given two frozensets of attribute names."""
@@ -79,6 +83,7 @@ class Captioner:
         return self._fitting[known_required, chosen_optional]
 
     def _written(self, chosen, generators):
+        """(texts, what each tells: attribute names in the order of the sentence)."""
         chosen = {name: choice for name, choice in chosen.items() if choice is not None and not choice.negative}
         if self.template_set.tell_at_least is None:
             return self._whole(chosen, generators)
@@ -88,13 +93,13 @@ class Captioner:
         """Captions that each tell about everything."""
         required = frozenset(name for name in chosen if self.vocabulary.attributes[name].required)
         fitting = self.fitting(required, frozenset(chosen) - required)
-        texts, used = [], []
+        told, used = [], []
         for rng in generators:
             unused = np.setdiff1d(fitting, used) if 0 < len(used) < len(fitting) else fitting
             index = int(unused[rng.integers(len(unused))])
             used.append(index)
-            texts.append(self._filled(index, chosen, rng)[0])
-        return texts
+            told.append(self._filled(index, chosen, rng))
+        return [text for text, _ in told], [order for _, order in told]
 
     def _shared_out(self, chosen, generators):
         """Captions that share the facts out."""
@@ -112,7 +117,7 @@ class Captioner:
             unused[index] = False
             texts.append(text)
             orders.append(order)
-        return texts
+        return texts, orders
 
     def _unlike(self, candidates, chosen, rng, texts, orders):
         """(index, text, names in the order of telling) by a template that tells unlike the captions before.
@@ -130,7 +135,7 @@ class Captioner:
 
     def _filled(self, index, chosen, rng):
         """(text, names in the order of telling) of template number ``index``, its synonyms drawn from ``rng``."""
-        filling = Filling(self.vocabulary.attributes, self.template_set.words, chosen, rng)
+        filling = Filling(self.vocabulary.attributes, self.template_set, chosen, rng)
         text = filling.text(self.template_set.templates[index])
         return text, tuple(filling.said)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from .data_file import Complaint, nearest, read_data_file
 from .divide_parts import TEXTS_OF_PARTS, attribute_of_parts
 from .exclusions import read_exclusions
-from .vocabulary import WHOLE, Attribute, Choice, Vocabulary
-from .vocabulary_nodes import PromptForms, check_distinct, read_entry, read_list, synonyms_of, value_of
+from .vocabulary import WHOLE, Attribute, Choice, Vocabulary, Wordings, usual_first
+from .vocabulary_nodes import PromptForms, check_distinct, read_entry, read_list, texts_of, value_of
 
 DEFAULT_VOCABULARY = Path(__file__).parent / "data" / "vocabulary.yaml"
 
@@ -96,13 +96,14 @@ def _attribute(complain, name, node, forms, regions):
         raise complain(node, f"attribute '{name}' is required, so it cannot have negative phrases")
     if not required and not negatives:
         raise complain(node, f"attribute '{name}' is optional and lacks 'negatives', the phrases that say it is absent")
-    field, phrase_keys = str(node.get("field", name)), ["phrase", "value", "synonyms", "prompt", "prompts"]
+    field, phrase_keys = str(node.get("field", name)), ["phrase", "value", "synonyms", "more", "prompt", "prompts"]
     choices = []
     for entry, negative in [(entry, False) for entry in phrases] + [(entry, True) for entry in negatives]:
         entry = read_entry(complain, entry, f"a phrase of attribute '{name}'", phrase_keys)
         if "phrase" not in entry:
             raise complain(entry, f"a phrase of attribute '{name}' lacks 'phrase'")
-        wordings = (str(entry["phrase"]), *synonyms_of(complain, entry))
+        wordings = (str(entry["phrase"]), *texts_of(complain, entry, "synonyms"))
+        everything = Wordings(usual_first(wordings, texts_of(complain, entry, "more")))
         choices.append(
             Choice(
                 phrase=wordings[0],
@@ -111,6 +112,8 @@ def _attribute(complain, name, node, forms, regions):
                 negative=negative,
                 wordings=wordings,
                 short_wordings=wordings,
+                all_wordings=everything,
+                all_short_wordings=everything,
             )
         )
     check_distinct(complain, node, name, choices)

@@ -3,10 +3,11 @@
 import itertools
 import string
 
-from .vocabulary import Attribute, Choice
-from .vocabulary_nodes import check_blanks, check_distinct, read_entry, read_list, synonyms_of, value_of, with_articles
+from .vocabulary import Attribute, Choice, Wordings, usual_first, with_articles
+from .vocabulary_nodes import check_blanks, check_distinct, read_entry, read_list, texts_of, value_of
 
-TEXTS_OF_PARTS = ["phrase", "plural_phrase", "short_phrase", "plural_short_phrase", "partial"]
+FURTHER = {f"more_{kind}": kind for kind in ("phrases", "plural_phrases", "short_phrases", "plural_short_phrases")}
+TEXTS_OF_PARTS = ["phrase", "plural_phrase", "short_phrase", "plural_short_phrase", "partial", *FURTHER]
 
 
 def attribute_of_parts(complain, name, node, required, region, forms):
@@ -19,7 +20,7 @@ def attribute_of_parts(complain, name, node, required, region, forms):
     parts = node["parts"]
     if not isinstance(parts, dict) or not parts:
         raise complain(node, f"'parts' of attribute '{name}' must be a mapping that holds at least one part")
-    entries, fields, word_keys = {}, {}, ["value", "phrase", "synonyms", "plural"]
+    entries, fields, word_keys = {}, {}, ["value", "phrase", "synonyms", "more", "plural"]
     for part, part_node in parts.items():
         where = f"part '{part}' of attribute '{name}'"
         complain.check_keys(part_node, where, ["field", "values"], required=["values"])
@@ -34,8 +35,10 @@ def attribute_of_parts(complain, name, node, required, region, forms):
         if len(set(values)) < len(values):
             raise complain(part_node, f"{where} lists a value twice")
     patterns, choices = _patterns(complain, name, node, set(entries)), []
+    further = _further(complain, name, node, set(entries))
     for words in itertools.product(*entries.values()):
-        full, short = patterns[any(word.get("plural") for word in words)]
+        plural = any(word.get("plural") for word in words)
+        full, short = patterns[plural]
         spoken = dict(zip(entries, words, strict=True))
         wordings = _wordings(complain, full, spoken)
         choices.append(
@@ -46,6 +49,8 @@ def attribute_of_parts(complain, name, node, required, region, forms):
                 negative=False,
                 wordings=wordings,
                 short_wordings=tuple(dict.fromkeys(_wordings(complain, short, spoken))),
+                all_wordings=_all_wordings(complain, (full,), further[plural][0], spoken),
+                all_short_wordings=_all_wordings(complain, (short,), further[plural][1], spoken),
             )
         )
     partial = _partial_choices(complain, name, node, entries, fields)
@@ -56,10 +61,35 @@ def attribute_of_parts(complain, name, node, required, region, forms):
 
 def _wordings(complain, text, spoken):
     """Every wording of ``text``, whose blanks are among the parts ``spoken``, part -> word."""
-    slots = [(str(word.get("phrase", word.get("value"))), *synonyms_of(complain, word)) for word in spoken.values()]
+    slots = [_usual(complain, word) for word in spoken.values()]
     return tuple(
         with_articles(text.format(**dict(zip(spoken, wording, strict=True)))) for wording in itertools.product(*slots)
     )
+
+
+def _usual(complain, word):
+    """A word and its synonyms."""
+    return (str(word.get("phrase", word.get("value"))), *texts_of(complain, word, "synonyms"))
+
+
+def _all_wordings(complain, texts, more, spoken):
+    words = {
+        part: usual_first(_usual(complain, word), texts_of(complain, word, "more")) for part, word in spoken.items()
+    }
+    return Wordings(usual_first(texts, more), words)
+
+
+def _further(complain, name, node, parts):
+    """(texts, shorter texts) besides those of :func:`_patterns`: of the singular at False, of the plural at True."""
+    texts = {kind: texts_of(complain, node, key) for key, kind in FURTHER.items()}
+    for kind, found in texts.items():
+        for text in found:
+            where = f"one of the further {kind.replace('_', ' ')} of attribute '{name}'"
+            check_blanks(complain, text, where, parts, all_of_them="short" not in kind)
+    return {
+        False: (texts["phrases"], texts["short_phrases"]),
+        True: (texts["plural_phrases"], texts["plural_short_phrases"]),
+    }
 
 
 def _partial_choices(complain, name, node, entries, fields):
@@ -69,16 +99,18 @@ def _partial_choices(complain, name, node, entries, fields):
         return []
     choices, seen = [], {}
     for line in read_list(complain, node, "partial", f"attribute '{name}'"):
-        line = read_entry(complain, line, f"a partial phrase of attribute '{name}'", ["phrase", "plural_phrase"])
+        line = read_entry(
+            complain, line, f"a partial phrase of attribute '{name}'", ["phrase", "plural_phrase", "more"]
+        )
         if "phrase" not in line:
             raise complain(line, f"a partial phrase of attribute '{name}' lacks 'phrase'")
         texts = [line["phrase"], line.get("plural_phrase", line["phrase"])]
-        blanks = []
-        for text in texts:
+        blanks, more = [], texts_of(complain, line, "more")
+        for text in (*texts, *more):
             check_blanks(complain, text, f"a partial phrase of attribute '{name}'", set(entries), all_of_them=False)
             blanks.append({blank for _, blank, _, _ in string.Formatter().parse(text) if blank is not None})
-        if blanks[0] != blanks[1]:
-            raise complain(line, f"the two forms of a partial phrase of attribute '{name}' hold different blanks")
+        if any(found != blanks[0] for found in blanks):
+            raise complain(line, f"the forms of a partial phrase of attribute '{name}' hold different blanks")
         said = [part for part in entries if part in blanks[0]]
         if not said or len(said) == len(entries):
             how = "none" if not said else "all"
@@ -88,9 +120,13 @@ def _partial_choices(complain, name, node, entries, fields):
         seen[tuple(said)] = True
         for words in itertools.product(*(entries[part] for part in said)):
             spoken = dict(zip(said, words, strict=True))
-            wordings = _wordings(complain, texts[any(word.get("plural") for word in words)], spoken)
+            text = texts[any(word.get("plural") for word in words)]
+            wordings, everything = (
+                _wordings(complain, text, spoken),
+                _all_wordings(complain, (text,), tuple(more), spoken),
+            )
             value = {field: value_of(spoken[part]) if part in spoken else None for part, field in fields.items()}
-            choices.append(Choice(wordings[0], (), value, False, wordings, wordings))
+            choices.append(Choice(wordings[0], (), value, False, wordings, wordings, everything, everything))
     return choices
 
 

@@ -3,7 +3,7 @@
 import re
 
 from .template_parser import Agreement, Blank, Optional
-from .vocabulary_nodes import with_articles
+from .vocabulary import with_articles
 
 
 class Filling:
@@ -11,7 +11,7 @@ class Filling:
 
     Args:
         attributes: the vocabulary's, name -> Attribute.
-        words: of the :class:`dataset_builders.templates.TemplateSet`.
+        template_set: :class:`dataset_builders.templates.TemplateSet`, whose words and way with synonyms are taken.
         chosen: attribute -> ``Choice``, none of them None or negative.
         rng: NumPy generator that draws among wordings.
 
@@ -19,8 +19,9 @@ class Filling:
         said: names of the attributes said so far, as the keys of a dict, in the order of the sentence.
     """
 
-    def __init__(self, attributes, words, chosen, rng):
-        self.attributes, self.words, self.chosen, self.rng = attributes, words, chosen, rng
+    def __init__(self, attributes, template_set, chosen, rng):
+        self.attributes, self.words, self.chosen, self.rng = attributes, template_set.words, chosen, rng
+        self.all_synonyms = template_set.all_synonyms
         self.owner = {field: name for name, choice in chosen.items() for field in choice.value}
         self.known = {field: value for choice in chosen.values() for field, value in choice.value.items()}
         self.said, self.plural = {}, False
@@ -78,6 +79,8 @@ class Filling:
             return None
         self.said[name] = True
         choice = self.chosen[name]
+        if self.all_synonyms:
+            return (choice.all_short_wordings if short else choice.all_wordings).draw(self.draw)
         return self.draw(choice.short_wordings if short else choice.wordings)
 
     def applies(self, form):

@@ -21,12 +21,14 @@ class TemplateSet:
         omit_at_most: how many of the required attributes that are known a caption may leave out.
         tell_at_least: None, or that a caption may leave out any fact as long as it tells so many; the captions of one
             image then share its facts out.
+        all_synonyms: whether captions draw from the vocabulary's further wordings too, those under ``more``.
     """
 
     templates: list
     words: dict
     omit_at_most: int
     tell_at_least: int | None
+    all_synonyms: bool
     sha256: str
 
 
@@ -47,7 +49,10 @@ def load_templates(vocabulary, path=None):
     count, tell_at_least = content.get("count"), content.get("tell_at_least")
     if tell_at_least is not None and "omit_at_most" in content:
         raise complain(content, "'omit_at_most' and 'tell_at_least' exclude each other; give one of them")
-    grammar = {name: lines for name, lines in content.items() if name not in (*NUMBERS, "words")}
+    all_synonyms = content.get("all_synonyms", False)
+    if not isinstance(all_synonyms, bool):
+        raise complain(content, "'all_synonyms' must be true or false")
+    grammar = {name: lines for name, lines in content.items() if name not in (*NUMBERS, "words", "all_synonyms")}
     for name, lines in grammar.items():
         if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
             raise complain(content, f"'{name}' must be a list of texts")
@@ -66,7 +71,7 @@ def load_templates(vocabulary, path=None):
         raise complain(grammar["templates"][0], f"the grammar makes {len(texts)} templates, not the {count} of 'count'")
     _check_always_one_fits(complain, grammar["templates"][0], templates, vocabulary, tell_at_least)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return TemplateSet(templates, words, content.get("omit_at_most", 0), tell_at_least, sha256)
+    return TemplateSet(templates, words, content.get("omit_at_most", 0), tell_at_least, all_synonyms, sha256)
 
 
 def _check_always_one_fits(complain, line, templates, vocabulary, tell_at_least):

@@ -4,6 +4,8 @@
 """
 
 import dataclasses
+import itertools
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +14,37 @@ from modeling_unipt.user_errors import UserError
 from .data_file import nearest
 
 WHOLE = "whole"
+
+
+def with_articles(text):
+    """``text`` with every article "a" that stands before a vowel sound made "an"."""
+    return re.sub(r"\b(a)(?= (?:(?!uni|use|usu|eu|one)[aeiou]|hour|hono|hones))", r"\1n", text, flags=re.IGNORECASE)
+
+
+def usual_first(usual, more):
+    """``usual``, so often that it is drawn about as often as ``more``, and ``more``; tuples of texts."""
+    return usual * max(1, len(more) // len(usual)) + more
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Ways to say one thing: one of the ``texts``, each of its blanks filled by one of the blank's ``words``.
+
+    What is listed more often is drawn more often, see :func:`usual_first`.
+    """
+
+    texts: tuple
+    words: dict = dataclasses.field(default_factory=dict)
+
+    def draw(self, draw):
+        """One of them; ``draw`` picks one of a tuple of texts."""
+        text = draw(self.texts)
+        return with_articles(text.format(**{blank: draw(words) for blank, words in self.words.items()}))
+
+    def __iter__(self):
+        for text in dict.fromkeys(self.texts):
+            for filling in itertools.product(*map(dict.fromkeys, self.words.values())):
+                yield with_articles(text.format(**dict(zip(self.words, filling, strict=True))))
 
 
 @dataclass(frozen=True)
@@ -27,6 +60,7 @@ class Choice:
         negative: whether the phrase says that the thing is absent; it is scored and never written.
         wordings: the phrase and what a caption may write instead of it.
         short_wordings: what a caption may write to say it in less detail; ``wordings`` where there is nothing shorter.
+        all_wordings, all_short_wordings: those and the further ones, listed under ``more``, as :class:`Wordings`.
     """
 
     phrase: str
@@ -35,6 +69,8 @@ class Choice:
     negative: bool
     wordings: tuple
     short_wordings: tuple
+    all_wordings: Wordings
+    all_short_wordings: Wordings
 
     @property
     def prompt(self):

@@ -1,14 +1,9 @@
 """What the two kinds of attributes in a vocabulary file share: prompts, lists, phrases, blanks."""
 
-import re
 import string
 
 from .data_file import LinedDict, nearest
-
-
-def with_articles(text):
-    """``text`` with every article "a" that stands before a vowel sound made "an"."""
-    return re.sub(r"\b(a)(?= (?:(?!uni|use|usu|eu|one)[aeiou]|hour|hono|hones))", r"\1n", text, flags=re.IGNORECASE)
+from .vocabulary import with_articles
 
 
 class PromptForms:
@@ -69,12 +64,16 @@ def value_of(word):
     return str(word.get("value", word.get("phrase")))
 
 
-def synonyms_of(complain, entry):
-    """What a caption may write instead of a phrase or word, as a tuple."""
-    synonyms = entry.get("synonyms", [])
-    if not isinstance(synonyms, list) or not all(isinstance(synonym, str) and synonym.strip() for synonym in synonyms):
-        raise complain(entry, "'synonyms' must be a list of texts")
-    return tuple(map(str, synonyms))
+def texts_of(complain, entry, key):
+    """The list of texts under ``key`` as a tuple, empty where there is none.
+
+    Under ``synonyms`` stands what a caption may write instead of a phrase or word; under ``more`` what it may write
+    besides, where the templates draw from all synonyms.
+    """
+    texts = entry.get(key, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise complain(entry, f"'{key}' must be a list of texts")
+    return tuple(map(str, texts))
 
 
 def check_blanks(complain, text, where, blanks, all_of_them=True):

@@ -120,7 +120,7 @@ def test_captions_depend_on_their_arguments_alone(vocabulary, captioner):
     for number in reversed(range(len(sets))):
         assert other.captions(sets[number], 3, str(number), count=3) == forward[number]
         assert other.captions(sets[number], 3, str(number), count=1) == forward[number][:1]
-        assert other.drawn(sets[number], 3, str(number), 0) == forward[number][0]
+        assert other.drawn(sets[number], 3, str(number), 0)[0] == forward[number][0]
     assert sum(other.captions(chosen, 4, str(n), count=3) == forward[n] for n, chosen in enumerate(sets)) < 5
 
 

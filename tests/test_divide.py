@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dataset_builders.divide import load_vocabulary
-from dataset_builders.vocabulary_nodes import with_articles
+from dataset_builders.vocabulary import with_articles
 from modeling_unipt.user_errors import UserError
 
 # The values that the renderer's truth uses; a phrase for each of them makes agreement countable.

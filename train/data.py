@@ -4,6 +4,7 @@ Every random choice about a sample is drawn from a generator keyed by (seed, epo
 with another number of worker processes, sees exactly the same samples.
 """
 
+import hashlib
 import os
 
 import numpy as np
@@ -83,11 +84,24 @@ def augment(image, rng):
     return ImageOps.mirror(image) if rng.random() < 0.5 else image
 
 
-class PretrainingPairs(torch.utils.data.Dataset):
-    """One sample an image: the picture, one of its captions drawn afresh each epoch, and its masked copy for MLM."""
+def text_number(text):
+    """A whole number of 63 bits, the same for the same text in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
-    def __init__(self, rows, processor, seed):
+
+class PretrainingPairs(torch.utils.data.Dataset):
+    """One sample an image: the picture, one caption drawn afresh each epoch, and its masked copy for MLM.
+
+    Args:
+        sampler: :class:`dataset_builders.caption_sampler.CaptionSampler` that writes a new caption each epoch; without
+            it one of the stored captions is drawn.
+        facts: :class:`attribute_facts.AttributeFacts` that adds ``told`` and ``shown`` to a sample; needs ``sampler``.
+        identified: whether to add ``image_ids``, equal for near-duplicates, and ``text_ids``, equal for equal captions.
+    """
+
+    def __init__(self, rows, processor, seed, sampler=None, facts=None, identified=False):
         self.rows, self.processor, self.seed = rows, processor, seed
+        self.sampler, self.facts, self.identified = sampler, facts, identified
 
     def __len__(self):
         return len(self.rows)
@@ -96,18 +110,28 @@ class PretrainingPairs(torch.utils.data.Dataset):
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
         row = self.rows[index]
-        caption = row["captions"][int(rng.integers(len(row["captions"])))]
+        if self.sampler is None:
+            caption = row["captions"][int(rng.integers(len(row["captions"])))]
+        else:
+            caption, told = self.sampler.draw(row["attributes"], self.seed, row["image_id"], epoch)
         encoding = self.processor.tokenizer(
             caption, truncation=True, max_length=self.processor.tokenizer.model_max_length
         )
         mlm_input_ids, mlm_labels = mask_whole_words(encoding, self.processor.tokenizer, rng)
         image = augment(row["image"].convert("RGB"), rng)
-        return {
+        sample = {
             "pixel_values": self.processor.image_processor(image, return_tensors="pt")["pixel_values"][0],
             "input_ids": encoding["input_ids"],
             "mlm_input_ids": mlm_input_ids,
             "mlm_labels": mlm_labels,
         }
+        if self.facts is not None:
+            sample["told"] = self.facts.told(told)
+            sample["shown"] = self.facts.shown(row["attribute_probabilities"])
+        if self.identified:
+            sample["image_ids"] = text_number(row["duplicate_of"] or row["image_id"])
+            sample["text_ids"] = text_number(caption)
+        return sample
 
 
 class IdentityPairs(torch.utils.data.Dataset):
@@ -161,8 +185,12 @@ class Collator:
                 batch[name] = self._pad([sample[name] for sample in samples], fill)
         lengths = torch.tensor([len(sample["input_ids"]) for sample in samples])
         batch["attention_mask"] = (torch.arange(batch["input_ids"].shape[1])[None] < lengths[:, None]).long()
-        if "person_index" in samples[0]:
-            batch["person_index"] = torch.tensor([sample["person_index"] for sample in samples])
+        for name in ("told", "shown"):
+            if name in samples[0]:
+                batch[name] = torch.from_numpy(np.stack([sample[name] for sample in samples]))
+        for name in ("person_index", "image_ids", "text_ids"):
+            if name in samples[0]:
+                batch[name] = torch.tensor([sample[name] for sample in samples])
         return batch
 
 

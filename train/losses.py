@@ -1,4 +1,4 @@
-"""The fine-tuning losses: identification (paper eq. 4) and bidirectional ranking with semi-hard negatives (eq. 5)."""
+"""Losses beside those of the model: identification (paper eq. 4), ranking (eq. 5), attributes."""
 
 import torch
 from torch.nn import functional as F
@@ -45,3 +45,25 @@ def ranking_loss(text_embeds, image_embeds, person_index, margin=0.2):
     image_terms = _semi_hard_terms(similarity, positive, different, margin)
     text_terms = _semi_hard_terms(similarity.T, positive, different, margin)
     return image_terms.mean() + text_terms.mean()
+
+
+def attribute_loss(text_logits, image_logits, told, shown, sizes):
+    """How well one classifier, shared by both modalities, reads the attributes off their embeddings.
+
+    For images the cross-entropy to the probabilities that the dataset stores; for texts the negative log-likelihood of
+    what they tell. The paper names such a loss among what it leaves open.
+
+    Args:
+        text_logits, image_logits: (N, C). told: (N, C) bool. shown: (N, C) probabilities.
+        sizes: number of columns of each slot, C in all.
+    Returns:
+        Scalar: mean over images and slots, plus mean over the slots that texts tell.
+    """
+    slots = [values.float().split(sizes, dim=1) for values in (text_logits, image_logits, told, shown)]
+    of_images, of_texts, known = 0, 0, 0
+    for text, image, facts, seen in zip(*slots, strict=True):
+        of_images = of_images + F.cross_entropy(image, seen) / len(sizes)
+        telling = facts.bool().any(dim=1)
+        likelihood = text.log_softmax(dim=1).masked_fill(~facts.bool(), -torch.inf)[telling].logsumexp(dim=1)
+        of_texts, known = of_texts - likelihood.sum(), known + telling.sum()
+    return of_images + of_texts / known.clamp(min=1)

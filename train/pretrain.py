@@ -36,6 +36,28 @@ class PretrainArguments:
         default=False, metadata={"help": "start with projections shifted so that embeddings have mean zero"}
     )
     mlm_loss_weight: float = field(default=1.0, metadata={"help": "beta of equation 3; 0 leaves MLM out"})
+    fresh_captions: bool = field(
+        default=False, metadata={"help": "write a new caption each epoch from the dataset's attributes"}
+    )
+    caption_recipe: Literal["paper", "best"] = field(
+        default="best", metadata={"help": "whose templates --fresh_captions takes: those the dataset was built with"}
+    )
+    attributes: str | None = field(
+        default=None,
+        metadata={"help": "vocabulary file of the dataset, for --fresh_captions (default: the one of people)"},
+    )
+    exclude_repeats: bool = field(
+        default=False, metadata={"help": "pairs of the same image (near-duplicates too) or text are no negatives"}
+    )
+    weigh_negatives: bool = field(
+        default=False, metadata={"help": "a negative counts less, the surer the dataset is that it fits as well"}
+    )
+    mask_contrast: bool = field(
+        default=False, metadata={"help": "contrast the masked text too: one text pass a step instead of two"}
+    )
+    attribute_loss_weight: float = field(
+        default=0.0, metadata={"help": "weight of a loss that reads the attributes off both embeddings"}
+    )
     batch_size: int = field(default=512, metadata={"help": "pairs a step, over all processes"})
     epochs: float = field(default=15, metadata={"help": "passes over the dataset, unless --max_steps is given"})
     max_steps: int = field(default=-1, metadata={"help": "number of steps; -1: by --epochs"})
@@ -110,15 +132,41 @@ def check(arguments):
         raise UserError(
             f"--batch_size {arguments.batch_size} is too small: a contrastive loss compares a pair with others"
         )
+    for name in ("weigh_negatives", "attribute_loss_weight"):
+        if getattr(arguments, name) and not arguments.fresh_captions:
+            raise UserError(f"--{name} needs --fresh_captions: only of those is it known what they tell")
+    if arguments.mask_contrast and not arguments.mlm_loss_weight:
+        raise UserError("--mask_contrast needs the masked text, so --mlm_loss_weight must not be 0")
+    if arguments.attribute_loss_weight < 0:
+        raise UserError(f"--attribute_loss_weight {arguments.attribute_loss_weight} must not be negative")
     if arguments.logit_scale <= 0:
         raise UserError(f"--logit_scale {arguments.logit_scale} must be positive")
 
 
-def pretraining_losses(model, batch):
-    """One step's losses: {"loss", "contrastive_loss", "mlm_loss"} (equations 1-3)."""
-    output = model(**batch, return_loss=True)
-    losses = {"loss": output.loss, "contrastive_loss": output.contrastive_loss, "mlm_loss": output.mlm_loss}
-    return {name: value for name, value in losses.items() if value is not None}
+def build_pairs(rows, processor, arguments):
+    """The training samples, and the :class:`attribute_facts.AttributeFacts` that they hold, or None."""
+    from attribute_facts import AttributeFacts
+    from data import PretrainingPairs
+    from dataset_builders.caption_sampler import CaptionSampler
+    from dataset_builders.divide import load_vocabulary
+
+    sampler, facts = None, None
+    if arguments.fresh_captions:
+        vocabulary = load_vocabulary(arguments.attributes)
+        sampler = CaptionSampler(vocabulary, vocabulary.templates_for(arguments.caption_recipe))
+        if arguments.weigh_negatives or arguments.attribute_loss_weight:
+            facts = AttributeFacts(vocabulary, list(rows.features["attribute_probabilities"]))
+    return PretrainingPairs(rows, processor, arguments.seed, sampler, facts, arguments.exclude_repeats), facts
+
+
+def columns_needed(arguments):
+    """Names of the dataset's columns that the options ask for."""
+    columns = ["image", "captions"]
+    if arguments.fresh_captions:
+        columns += ["image_id", "attributes"]
+    if arguments.weigh_negatives or arguments.attribute_loss_weight:
+        columns += ["attribute_probabilities"]
+    return columns + (["image_id", "duplicate_of"] if arguments.exclude_repeats else [])
 
 
 def main(argv=None):
@@ -129,12 +177,13 @@ def main(argv=None):
     from accelerate.utils import set_seed
     from transformers import get_scheduler
 
-    from data import Collator, PretrainingPairs, load_rows, steps_per_epoch
+    from data import Collator, load_rows, steps_per_epoch
     from initialisation import centre_embeddings
+    from objective import PretrainingObjective
     from optimizers import build_optimizers
     from training_loop import claim_output, pick_precision, run_training, save_result, set_attention
 
-    rows = load_rows(arguments.dataset, arguments.split, ["image", "captions"])
+    rows = load_rows(arguments.dataset, arguments.split, columns_needed(arguments))
     if arguments.max_steps < 0:
         arguments.max_steps = int(arguments.epochs * steps_per_epoch(len(rows), arguments.batch_size))
     accelerator = Accelerator(
@@ -145,14 +194,16 @@ def main(argv=None):
     set_seed(arguments.seed)
     model, processor = build_model(arguments)
     set_attention(model, arguments.attn_implementation)
-    pairs, collator = PretrainingPairs(rows, processor, arguments.seed), Collator(processor.tokenizer.pad_token_id)
+    pairs, facts = build_pairs(rows, processor, arguments)
+    collator = Collator(processor.tokenizer.pad_token_id)
     if arguments.centre_embeddings:
         centre_embeddings(model.unipt, collator([pairs[0, index] for index in range(min(len(pairs), CENTRING_PAIRS))]))
     folder = claim_output(accelerator, arguments, {"command": "pretrain", "rows": len(rows)})
     if folder is None:
         return
+    objective = PretrainingObjective(model, arguments, facts)
     optimizers = build_optimizers(
-        model, {}, arguments.learning_rate, arguments.weight_decay, (0.9, 0.98), arguments.muon_learning_rate
+        objective, {}, arguments.learning_rate, arguments.weight_decay, (0.9, 0.98), arguments.muon_learning_rate
     )
     warmup = int(arguments.warmup_ratio * arguments.max_steps)
     schedulers = [get_scheduler(arguments.scheduler, each, warmup, arguments.max_steps) for each in optimizers]
@@ -162,12 +213,12 @@ def main(argv=None):
     )
     log = run_training(
         accelerator,
-        model,
+        objective,
         optimizers,
         schedulers,
         pairs,
         collator,
-        pretraining_losses,
+        lambda wrapped, batch: wrapped(**batch),
         arguments,
         folder,
     )

@@ -1,0 +1,111 @@
+"""The questions that ``make reproduce`` answers, and the commands that answer them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo import BENCHMARK, UNLABELLED_PEOPLE, UNLABELLED_VIEWS
+from jobs import Job
+from stages import LAUNCH, PYTHON, RENDER
+
+PRETRAIN = {name: f"train/configs/pretrain_tiny{suffix}.yaml" for name, suffix in (("paper", "_paper"), ("best", ""))}
+CAPTIONS = 4
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model: pre-trained by a recipe and further ``options`` on a dataset of a recipe, measured zero-shot."""
+
+    name: str
+    dataset: str
+    training: str
+    options: tuple = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One question: its ``runs``, each for all ``seeds``."""
+
+    title: str
+    about: str
+    seeds: tuple
+    runs: tuple
+
+
+EXPERIMENTS = {
+    "recipes": Experiment(
+        "Dataset recipe x training recipe",
+        "Zero-shot, the same images and steps. *Dataset*: how LUPerson-T was built of them; *training*: how the model "
+        "was pre-trained on it.",
+        (0, 1, 2),
+        tuple(
+            Run(f"dataset {dataset}, training {training}", dataset, training)
+            for training in ("paper", "best")
+            for dataset in ("paper", "best")
+        ),
+    ),
+}
+
+
+def folder_of(run, seed, work):
+    parts = (f"dataset-{run.dataset}", f"training-{run.training}", *(str(option).strip("-") for option in run.options))
+    return work / f"seed-{seed}" / "-".join(parts)
+
+
+def result_of(run, seed, work):
+    """The evaluation's record of a run, or None while it is not there."""
+    path = folder_of(run, seed, work).with_suffix(".json")
+    return json.loads(path.read_text(encoding="utf-8"))[0] if path.exists() else None
+
+
+def jobs_of(experiments, work):
+    """The :class:`jobs.Job` of all runs, each once, after what it needs."""
+    jobs = {}
+    for experiment in experiments.values():
+        for seed in experiment.seeds:
+            for run in experiment.runs:
+                for job in jobs_of_run(run, seed, Path(work)):
+                    jobs.setdefault(job.output, job)
+    return list(jobs.values())
+
+
+def jobs_of_run(run, seed, work):
+    home, model = work / f"seed-{seed}", folder_of(run, seed, work)
+    people, benchmark, official = home / "unlabelled", home / "benchmark", home / "cuhk-pedes"
+    dataset, result = home / f"luperson-t-{run.dataset}", model.with_suffix(".json")
+    return [
+        Job(
+            people,
+            [*RENDER, "--output", people, "--identities", UNLABELLED_PEOPLE, "--views", UNLABELLED_VIEWS]
+            + ["--seed", 1000 + seed, "--layout", "images"],
+        ),
+        Job(
+            benchmark,
+            [*RENDER, "--output", benchmark, "--identities", BENCHMARK["identities"], "--views", BENCHMARK["views"]]
+            + ["--seed", 2000 + seed, "--test-identities", BENCHMARK["test"], "--val-identities", BENCHMARK["val"]]
+            + ["--layout", "cuhk-pedes"],
+        ),
+        Job(
+            official,
+            [*PYTHON, "-m", "dataset_builders.benchmarks", "cuhk-pedes", "--source", benchmark, "--output", official],
+            (benchmark,),
+        ),
+        Job(
+            dataset,
+            [*PYTHON, "-m", "dataset_builders.luperson_t", "--images", people / "images", "--output", dataset]
+            + ["--scorer", "unipt/clip-tiny", "--recipe", run.dataset, "--seed", seed]
+            + ["--captions-per-image", CAPTIONS],
+            (people,),
+        ),
+        Job(
+            model,
+            [*LAUNCH, "train/pretrain.py", "--config", PRETRAIN[run.training], "--seed", seed, "--dataset", dataset]
+            + ["--output_dir", model, *run.options],
+            (dataset,),
+        ),
+        Job(
+            result,
+            [*PYTHON, "train/evaluate_retrieval.py", "--dataset", official, "--model", model, "--output", result],
+            (official, model),
+        ),
+    ]

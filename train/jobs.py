@@ -1,0 +1,75 @@
+"""Many commands of this project side by side, one core each, every one started when what it needs is there.
+
+A command whose output is complete leaves it alone, so running a list of jobs again goes on where it stopped.
+"""
+
+import os
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from stages import ROOT, command_line
+
+
+@dataclass(frozen=True)
+class Job:
+    """A ``command`` that makes the file or folder ``output``; ``needs`` are the outputs of jobs listed before it."""
+
+    output: Path
+    command: list
+    needs: tuple = ()
+
+
+def usable_cores():
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count()))
+
+
+def run_jobs(jobs, logs):
+    """Run a list of :class:`Job`, as many at once as there are cores; what each says goes to ``logs/NAME.log``.
+
+    Returns:
+        {output: why it is missing} of the jobs that failed, or that needed one that did.
+    """
+    from tqdm import tqdm
+
+    logs = Path(logs)
+    logs.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    free, missing, done = SimpleQueue(), {}, {job.output: threading.Event() for job in jobs}
+    for core in usable_cores():
+        free.put(core)
+
+    def run(job):
+        try:
+            for need in job.needs:
+                done[need].wait()
+            lost = [need for need in job.needs if need in missing]
+            if lost:
+                missing[job.output] = f"needs {lost[0]}, which is missing"
+            elif not job.output.exists():
+                missing.update(failure(job))
+        finally:
+            bar.update()
+            done[job.output].set()
+
+    def failure(job):
+        core, log = free.get(), logs / f"{job.output.name}.log"
+        command = [str(part) for part in job.command]
+        pinned = (lambda: os.sched_setaffinity(0, {core})) if hasattr(os, "sched_setaffinity") else None
+        try:
+            with open(log, "w", encoding="utf-8") as text:
+                print("$", command_line(command), file=text, flush=True)
+                code = subprocess.run(
+                    command, cwd=ROOT, env=environment, stdout=text, stderr=text, preexec_fn=pinned
+                ).returncode
+        finally:
+            free.put(core)
+        return {job.output: f"its command ended with status {code}; see {log}"} if code else {}
+
+    with tqdm(total=len(jobs), unit="job") as bar, ThreadPoolExecutor(free.qsize()) as pool:
+        for future in [pool.submit(run, job) for job in jobs]:
+            future.result()
+    return missing

@@ -1,0 +1,88 @@
+"""What each part of the recipe is worth, on the synthetic benchmark with the tiny model: a table for each question.
+
+    make reproduce                                  # all of it; or:
+    python train/reproduce.py --only recipes        # one question
+
+One run a core at a time. Every run that is complete is left alone, so it can be stopped and started again; a table
+whose runs are not all there says which are missing. Writes docs/reproduction.md and docs/reproduction.json.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+from pathlib import Path
+
+from experiments import EXPERIMENTS, jobs_of, result_of
+from jobs import run_jobs, usable_cores
+from modeling_unipt.user_errors import run_command
+
+PREAMBLE = """# What each part is worth
+
+Rank-1 in percent of the tiny model on the synthetic benchmark: people whom no model saw in training, mean and standard
+deviation over the seeds. Chance is {chance:.1f} %. Made by `make reproduce` on {machine}, one core a run. These are
+measurements on rendered people; they agree with the paper's claims or not, and say nothing about photographs.
+"""
+
+
+def collect(experiments, work):
+    """question -> row -> {"R1": one a seed, None where it is missing, ...}, in the order of the experiments."""
+    return {
+        name: {run.name: [result_of(run, seed, work) for seed in experiment.seeds] for run in experiment.runs}
+        for name, experiment in experiments.items()
+    }
+
+
+def cell(results):
+    found = [result["R1"] for result in results if result]
+    if not found:
+        return "missing"
+    text = f"{statistics.mean(found):.1f}"
+    if len(found) > 1:
+        text += f" ± {statistics.stdev(found):.1f}"
+    lost = len(results) - len(found)
+    return text + (f" ({lost} of {len(results)} seeds missing)" if lost else "")
+
+
+def markdown(experiments, results):
+    """The tables as one Markdown text."""
+    queries = next((r for rows in results.values() for runs in rows.values() for r in runs if r), None)
+    chance = 100 / queries["identities"] if queries else float("nan")
+    lines = [PREAMBLE.format(chance=chance, machine=f"{platform.machine()}, {len(usable_cores())} cores")]
+    for name, experiment in experiments.items():
+        seeds = ", ".join(map(str, experiment.seeds))
+        lines += [
+            f"## {experiment.title}",
+            "",
+            experiment.about,
+            "",
+            f"| `--only {name}` | Rank-1 | each seed ({seeds}) |",
+        ]
+        lines += ["|---|---|---|"]
+        for row, found in results[name].items():
+            each = ", ".join(f"{result['R1']:.1f}" if result else "missing" for result in found)
+            lines.append(f"| {row} | {cell(found)} | {each} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(EXPERIMENTS), help="questions (default: all)")
+    parser.add_argument("--work", default="runs/reproduce", help="folder for all runs (default: runs/reproduce)")
+    parser.add_argument("--output", default="docs/reproduction.json", help="(default: docs/reproduction.json)")
+    arguments = parser.parse_args(argv)
+    chosen = {name: EXPERIMENTS[name] for name in arguments.only or EXPERIMENTS}
+    missing = run_jobs(jobs_of(chosen, Path(arguments.work)), Path(arguments.work) / "logs")
+    for output, reason in missing.items():
+        print(f"missing: {output}: {reason}")
+    results = collect(EXPERIMENTS, Path(arguments.work))
+    output = Path(arguments.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    output.with_suffix(".md").write_text(markdown(EXPERIMENTS, results), encoding="utf-8")
+    print(markdown(chosen, results))
+
+
+if __name__ == "__main__":
+    run_command(main)
