@@ -76,6 +76,7 @@ def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
     from .conquer import PaperRecipe, Scorer
     from .conquer_best import BestRecipe
     from .luperson_t_rows import Tools
+    from .subject_check import SubjectCheck
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -88,7 +89,9 @@ def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
             recipe = BestRecipe(scorer, calibration or default_calibration(vocabulary))
         else:
             recipe = PaperRecipe(scorer)
-        image_captioner = None
+        subject_check, image_captioner = None, None
+        if arguments.min_subject_score is not None:
+            subject_check = SubjectCheck(scorer, vocabulary.subject, arguments.min_subject_score)
         if arguments.captioner:
             from .image_captioner import ImageCaptioner
 
@@ -100,7 +103,7 @@ def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
         if not (work / "done").exists():
             shutil.rmtree(work, ignore_errors=True)
         raise
-    return Tools(recipe, captioner, image_captioner, ImageChecks(arguments.quality, exclusion), lanes)
+    return Tools(recipe, captioner, image_captioner, ImageChecks(arguments.quality, exclusion), subject_check, lanes)
 
 
 def describe_shards(work, shards, todo, source, tools, arguments, send):
@@ -162,6 +165,11 @@ def main(argv=None):
     team = find_team(arguments.rank, arguments.world_size)
     whole_vocabulary = load_vocabulary(arguments.attributes)
     vocabulary = whole_vocabulary.without(arguments.without)
+    if arguments.min_subject_score is not None and vocabulary.subject is None:
+        raise UserError(
+            f"--min-subject-score needs the prompts of a 'subject', which the vocabulary '{vocabulary.name}' lacks; "
+            "leave it out or add them, as in dataset_builders/data/vehicles.yaml"
+        )
     captioner = Captioner(whole_vocabulary, whole_vocabulary.templates_for(arguments.recipe))
     source = open_source(arguments.images)
     benchmarks = [(Path(spec).name, open_source(spec)) for spec in arguments.exclude]
@@ -192,6 +200,8 @@ def main(argv=None):
     }
     if arguments.recipe != "paper":
         settings |= {"recipe": arguments.recipe, "calibration": calibrated_by}
+    if arguments.min_subject_score is not None:
+        settings["min_subject_score"] = arguments.min_subject_score
     if arguments.truth:
         match_truth(source.ids, read_truth(arguments.truth), arguments.truth)
         settings["truth"] = hashlib.sha256(Path(arguments.truth).read_bytes()).hexdigest()[:12]

@@ -164,6 +164,8 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
     facts = statistics.as_dict()
     without = sorted(set(arguments.without))
     limits = {name: limit for name, limit in vars(arguments.quality).items() if limit is not None}
+    if arguments.min_subject_score is not None:
+        limits["min_subject_score"] = arguments.min_subject_score
     excluded = [Path(spec).name for spec in arguments.exclude]
     command = [
         "python -m dataset_builders.luperson_t --images IMAGES --output OUTPUT",

@@ -155,6 +155,7 @@ def test_what_is_not_scored_does_not_unfit_a_calibration(vocabulary, tmp_path):
     text = DEFAULT_VOCABULARY.read_text()
     for name, old, new, same in (
         ("synonym", "synonyms: [jogging]", "synonyms: [jogging, sprinting]", True),
+        ("subject", "A photo of a tree.", "A photo of a bench.", True),
         ("prompt", "A person {phrase}.", "One person {phrase}.", False),
         ("region", "upper: [0.1, 0.6]", "upper: [0.1, 0.7]", False),
     ):
