@@ -1,0 +1,45 @@
+"""What `make bench` measures, as figures with a unit and, where one was set, an aim."""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number.
+
+    Attributes:
+        at_least, at_most: the aim, or None.
+    """
+
+    name: str
+    value: float
+    unit: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def met(self):
+        """Whether the aim was met; None without one."""
+        if self.at_least is None and self.at_most is None:
+            return None
+        return (self.at_least is None or self.value >= self.at_least) and (
+            self.at_most is None or self.value <= self.at_most
+        )
+
+    def as_dict(self):
+        return {name: value for name, value in asdict(self).items() if value is not None} | (
+            {} if self.met is None else {"met": self.met}
+        )
+
+
+def table(figures):
+    """Figures as lines of text, one each."""
+    width = max((len(figure.name) for figure in figures), default=0)
+    lines = []
+    for figure in figures:
+        aim = f"at least {figure.at_least:g}" if figure.at_least is not None else ""
+        aim += f"at most {figure.at_most:g}" if figure.at_most is not None else ""
+        aim = f"   aim: {aim}, {'met' if figure.met else 'MISSED'}" if aim else ""
+        digits = 2 if abs(figure.value) < 10 else 1
+        lines.append(f"{figure.name:<{width}}  {figure.value:10.{digits}f} {figure.unit:<10}{aim}".rstrip())
+    return "\n".join(lines)
