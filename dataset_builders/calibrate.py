@@ -18,7 +18,7 @@ from .agreement import match_truth, read_truth
 from .calibration import CALIBRATION_FILE, CORNERS, MIRRORED, Calibration, hash_of, hash_of_scored
 from .divide import load_vocabulary
 from .image_sources import open_source
-from .luperson_t import scorer_identity
+from .scorer_identity import scorer_identity
 from .source_images import read_batches
 from .vocabulary import WHOLE
 

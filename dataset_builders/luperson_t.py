@@ -12,7 +12,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from modeling_unipt.output_folders import SETTINGS_FILE, finish_output, start_ou
 from modeling_unipt.user_errors import UserError, run_command
 
 from .agreement import match_truth, read_truth
-from .calibration import CALIBRATION_FILE, find_calibration, load_calibration
+from .calibration import find_calibration, load_calibration
 from .combine import Captioner
 from .divide import load_vocabulary
 from .hub_upload import HubDataset, shards_sent
@@ -29,29 +28,8 @@ from .image_sources import open_source
 from .luperson_t_options import parse
 from .luperson_t_pictures import check_can_draw
 from .parquet_dataset import shard_paths
+from .scorer_identity import scorer_identity
 from .shard_work import find_team, held, mark_done, others_at_work, records, shards_to_do
-
-SCORER_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
-
-
-def scorer_identity(name):
-    """The scorer's name and, for a folder, a hash of its files' content.
-
-    Raises:
-        UserError: ``name`` can be neither a folder that exists nor a name on the Hub.
-    """
-    folder = Path(name)
-    if not folder.is_dir():
-        if folder.exists() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
-            raise UserError(f"scorer '{name}' is neither a folder with a CLIP model nor a name on the Hub")
-        return name
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in SCORER_FILES and path.is_file() and path.name != CALIBRATION_FILE:
-            digest.update(path.name.encode())
-            with open(path, "rb") as content:
-                digest.update(hashlib.file_digest(content, "sha256").digest())
-    return f"{os.path.basename(os.path.abspath(name))}, {digest.hexdigest()[:12]}"
 
 
 def place(gpus):
@@ -123,7 +101,7 @@ def describe_shards(work, shards, todo, source, tools, arguments, send):
             aside = path.with_name(path.name + ".aside")
             record = write_shard(aside, source, positions(number), tools, arguments, bar.update)
             os.replace(aside, path)
-            mark_done(work, number, record)
+            mark_done(work, number, {**record, "revision": tools.scorer.revision})
             send(number)
 
 
@@ -215,10 +193,11 @@ def main(argv=None):
             return
         lock.enter_context(out_of_space_told(work))
         todo = shards_to_do(work, len(shards), team)
-        tools = prepare(work, arguments, vocabulary, calibration, captioner, benchmarks)
+        tools = prepare(work, arguments, vocabulary, calibration, captioner, benchmarks) if todo else None
         early = None if arguments.drop_duplicates else hub  # see hub_upload.py
         with shards_sent(early, work, shards, team) as send:
-            describe_shards(work, shards, todo, source, tools, arguments, send)
+            if todo:
+                describe_shards(work, shards, todo, source, tools, arguments, send)
     from .luperson_t_finish import finish
 
     with out_of_space_told(work), contextlib.ExitStack() as stack:
@@ -235,7 +214,7 @@ def main(argv=None):
             return
         if not (work / SETTINGS_FILE).exists():
             return
-        revision = getattr(tools.scorer.model.config, "_commit_hash", None)
+        revision = " and ".join(sorted({record["revision"] for record in done} - {None})) or None
         try:
             result, statistics = finish(work, shards, done, source, vocabulary, captioner, revision, arguments)
         except UserError:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 
 from .agreement import agreement_table
+from .calibration import NO_CALIBRATION
 from .near_duplicates import DISTANCE
 from .parquet_dataset import SHARD_ROWS, write_card
 
@@ -167,11 +168,13 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
     if arguments.min_subject_score is not None:
         limits["min_subject_score"] = arguments.min_subject_score
     excluded = [Path(spec).name for spec in arguments.exclude]
+    calibration = Path(arguments.calibration).name if arguments.calibration else None
+    told_calibration = f"`{calibration}`" if calibration else "none: even priors, no labels"
     command = [
         "python -m dataset_builders.luperson_t --images IMAGES --output OUTPUT",
         f"--scorer {arguments.scorer} --seed {arguments.seed} --captions-per-image {arguments.captions_per_image}",
         *([f"--recipe {arguments.recipe}"] if arguments.recipe != "paper" else []),
-        *([f"--calibration {Path(arguments.calibration).name}"] if arguments.calibration else []),
+        *([f"--calibration {calibration or NO_CALIBRATION}"] if arguments.recipe == "best" else []),
         *([f"--attributes {Path(arguments.attributes).name}"] if arguments.attributes else []),
         *(f"--without {name}" for name in without),
         *([f"--captioner {arguments.captioner}"] if arguments.captioner else []),
@@ -182,11 +185,10 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
         *([f"--duplicate-distance {arguments.duplicate_distance}"] if arguments.duplicate_distance != DISTANCE else []),
         *(["--drop-duplicates"] if arguments.drop_duplicates else []),
     ]
-    calibration = f"`{Path(arguments.calibration).name}`" if arguments.calibration else "none: even priors, no labels"
     built = {
         "command": f"`{' '.join(command)}`",
         "recipe": RECIPES[arguments.recipe],
-        **({"calibration": calibration} if arguments.recipe == "best" else {}),
+        **({"calibration": told_calibration} if arguments.recipe == "best" else {}),
         "scorer": f"`{arguments.scorer}`"
         + (f" at revision `{revision}`" if revision else "")
         + f", computed in {arguments.dtype}; images squashed to its input size, not cropped",

@@ -52,7 +52,8 @@ def parse(argv):
         "--calibration",
         metavar="FILE",
         help="of the recipe best: what python -m dataset_builders.calibrate wrote for this scorer (default: "
-        "calibration.json in the scorer's folder; without it, even priors and the scorer's own temperature)",
+        "calibration.json in the scorer's folder; without it, or with the word none, even priors and the scorer's own "
+        "temperature)",
     )
     parser.add_argument("--output", required=True, help="folder for the dataset; must be new")
     parser.add_argument(

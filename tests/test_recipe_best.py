@@ -85,6 +85,22 @@ def test_a_calibration_can_be_named_and_one_of_another_scorer_is_refused(people,
         build(people, tiny_clip_folder, tmp_path / "other", "--calibration", fitted)
 
 
+def test_a_calibration_beside_the_scorer_can_be_done_without(people, truth, tiny_clip_folder, tmp_path):
+    import shutil
+
+    from test_vehicles import VEHICLES
+
+    scorer = shutil.copytree(tiny_clip_folder, tmp_path / "clip")
+    calibrate.main(["--images", str(people), "--truth", str(truth), "--scorer", str(scorer)])
+    options = ["--recipe", "best", "--attributes", VEHICLES]
+    with pytest.raises(UserError, match="was fitted for the vocabulary .*, or do without by --calibration none"):
+        build(people, scorer, tmp_path / "vehicles", *options)
+    built = build(people, scorer, tmp_path / "vehicles", *options, "--calibration", "none")
+    assert json.loads((built / "build_settings.json").read_text())["calibration"] is None
+    card = (built / "README.md").read_text(encoding="utf-8")
+    assert "--recipe best --calibration none --attributes vehicles.yaml" in card and "none: even priors" in card
+
+
 def test_the_result_does_not_depend_on_batches_or_shards(best, people, truth, tiny_clip_folder, tmp_path):
     other = build(people, tiny_clip_folder, tmp_path / "other", "--recipe", "best", "--shard-size", 5)
     assert [row["attributes"] for row in rows_of(other)] == [row["attributes"] for row in rows_of(best)]
