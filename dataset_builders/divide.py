@@ -13,7 +13,7 @@ from pathlib import Path
 from .data_file import Complaint, nearest, read_data_file
 from .divide_parts import TEXTS_OF_PARTS, attribute_of_parts
 from .exclusions import read_exclusions
-from .vocabulary import WHOLE, Attribute, Choice, Subject, Vocabulary
+from .vocabulary import WHOLE, Attribute, Card, Choice, Subject, Vocabulary
 from .vocabulary_nodes import PromptForms, check_blanks, check_distinct, read_entry, read_list, synonyms_of, value_of
 
 DEFAULT_VOCABULARY = Path(__file__).parent / "data" / "vocabulary.yaml"
@@ -28,7 +28,8 @@ def load_vocabulary(path=None):
     path = Path(path or DEFAULT_VOCABULARY)
     content = read_data_file(path)
     complain = Complaint(path)
-    allowed = ["name", "templates", "prompt", "prompts", "regions", "subject", "attributes", "excludes"]
+    allowed = ["name", "templates", "prompt", "prompts", "regions", "subject", "card", "attributes"]
+    allowed += ["excludes"]
     complain.check_keys(content, "the vocabulary", allowed, required=["name", "attributes"])
     attributes, regions = content["attributes"], _regions(complain, content)
     if not isinstance(attributes, dict) or not attributes:
@@ -54,6 +55,7 @@ def load_vocabulary(path=None):
         exclusions,
         _templates(complain, content, path),
         _subject(complain, content["subject"]) if "subject" in content else None,
+        _card(complain, content.get("card", {}), str(content["name"])),
     )
 
 
@@ -85,6 +87,17 @@ def _subject(complain, node):
             seen.add(text)
         prompts[key] = tuple(map(str, node[key]))
     return Subject(str(node["noun"]), str(node["plural"]), **prompts)
+
+
+def _card(complain, node, name):
+    """The :class:`Card` of the node ``card``; its title names the vocabulary where it has none."""
+    complain.check_keys(node, "'card'", ["title", "tags", "bias"])
+    title, tags, bias = node.get("title", f"Pseudo-texts of {name}"), node.get("tags", []), node.get("bias", "")
+    if not all(isinstance(text, str) for text in (title, bias)):
+        raise complain(node, "'title' and 'bias' of the card must be texts")
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise complain(node, "'tags' of the card must be a list of texts")
+    return Card(str(title), tuple(map(str, tags)), " ".join(bias.split()))
 
 
 def _regions(complain, content):

@@ -193,11 +193,12 @@ def main(argv=None):
             return
         lock.enter_context(out_of_space_told(work))
         todo = shards_to_do(work, len(shards), team)
-        tools = prepare(work, arguments, vocabulary, calibration, captioner, benchmarks) if todo else None
         early = None if arguments.drop_duplicates else hub  # see hub_upload.py
         with shards_sent(early, work, shards, team) as send:
             if todo:
+                tools = prepare(work, arguments, vocabulary, calibration, captioner, benchmarks)
                 describe_shards(work, shards, todo, source, tools, arguments, send)
+                del tools  # the end has no use for the models' memory
     from .luperson_t_finish import finish
 
     with out_of_space_told(work), contextlib.ExitStack() as stack:

@@ -156,6 +156,21 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Card:
+    """What a dataset card says about this domain alone.
+
+    Attributes:
+        title: of the dataset.
+        tags: for the Hub, besides those of all such datasets.
+        bias: sentences on whom or what the attributes may wrong.
+    """
+
+    title: str
+    tags: tuple = ()
+    bias: str = ""
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """Attributes by name, in the order of the file.
 
@@ -165,6 +180,7 @@ class Vocabulary:
         exclusions: tuple of :class:`Exclusion`, in the order of the file.
         templates: recipe -> path of the template file that it writes captions with.
         subject: :class:`Subject`, or None where the file does not say.
+        card: :class:`Card`.
     """
 
     name: str
@@ -174,6 +190,7 @@ class Vocabulary:
     exclusions: tuple = ()
     templates: dict = dataclasses.field(default_factory=dict)
     subject: Subject | None = None
+    card: Card = Card("Pseudo-texts")
 
     def templates_for(self, recipe):
         """The path of the template file of a recipe, "paper" or "best".

@@ -260,6 +260,20 @@ def test_a_wrong_subject_is_refused_with_file_and_line(tmp_path, old, new, messa
         load_vocabulary(write(tmp_path, SMALL + SUBJECT.replace(old, new, 1)))
 
 
+def test_a_vocabulary_says_what_the_dataset_card_tells_of_its_domain(tmp_path):
+    bare = load_vocabulary(write(tmp_path, SMALL)).card
+    assert (bare.title, bare.tags, bare.bias) == ("Pseudo-texts of cars", (), "")
+    told = load_vocabulary(write(tmp_path, SMALL + "card: {title: My cars, tags: [cars], bias: Vans are few.}\n")).card
+    assert (told.title, told.tags, told.bias) == ("My cars", ("cars",), "Vans are few.")
+    for wrong, message in (
+        ("{titel: x}", "line 11: 'card' has an unknown key 'titel'"),
+        ("{tags: cars}", "line 11: 'tags' of the card must be a list of texts"),
+        ("{title: 5}", "line 11: 'title' and 'bias' of the card must be texts"),
+    ):
+        with pytest.raises(UserError, match=message):
+            load_vocabulary(write(tmp_path, SMALL + f"card: {wrong}\n"))
+
+
 def test_a_missing_vocabulary_is_refused(tmp_path):
     with pytest.raises(UserError, match="nowhere.yaml cannot be read"):
         load_vocabulary(tmp_path / "nowhere.yaml")
