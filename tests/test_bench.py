@@ -21,7 +21,7 @@ def test_a_figure_knows_whether_its_aim_was_met():
 
 
 def test_the_builder_is_measured_by_both_recipes(tiny_clip_folder, tmp_path):
-    case = bench_builder.Case("tiny", tiny_clip_folder, 6, 2, 1, 1, 0.5)
+    case = bench_builder.Case("tiny", tiny_clip_folder, 6, 4, 2, 1, 1, 0.5)
     figures = {figure.name: figure for figure in bench_builder.measure_case(case, tmp_path)}
     passes = {recipe: figures[f"tiny, recipe {recipe}: vision passes an image"].value for recipe in ("paper", "best")}
     assert passes == {"paper": 1, "best": 5}

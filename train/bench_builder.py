@@ -38,11 +38,13 @@ print(json.dumps([status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 
 @dataclass(frozen=True)
 class Case:
-    """A scorer and how much of it is measured: images of a build and of the pipeline, repetitions, the least ratio."""
+    """A scorer and how much of it is measured: images of a build by each recipe and of the pipeline, repetitions, the
+    least ratio."""
 
     name: str
     scorer: Path
     images: int
+    best_images: int
     batch: int
     repetitions: int
     pipeline_images: int
@@ -179,15 +181,17 @@ def pipeline_rate(case, images):
 
 def measure_case(case, folder):
     """The figures of one scorer; each build stands between two measurements of the bare tower."""
-    images = write_crops(folder / f"{case.name}-crops", case.images)
+    counts = {"paper": case.images, "best": case.best_images}
+    crops = {recipe: write_crops(folder / f"{case.name}-crops-{recipe}", count) for recipe, count in counts.items()}
     tower = VisionTower(case)
     tower.rate()  # warm
     bare, rates, ratios, told = [tower.rate()], {}, {recipe: [] for recipe in RECIPES}, {}
     for repetition in range(case.repetitions):
         for recipe in RECIPES:
-            start, describing, end, passes = build(case, images, folder / f"{case.name}-{recipe}-{repetition}", recipe)
+            output = folder / f"{case.name}-{recipe}-{repetition}"
+            start, describing, end, passes = build(case, crops[recipe], output, recipe)
             bare.append(tower.rate())
-            rates[recipe], told[recipe] = case.images / describing, (start, end, passes)
+            rates[recipe], told[recipe] = counts[recipe] / describing, (start, end, passes)
             ratios[recipe].append(passes * rates[recipe] / statistics.mean(bare[-2:]))
     figures = [Figure(f"{case.name}: bare vision tower", statistics.median(bare), "images/s")]
     for recipe, (start, end, passes) in told.items():
@@ -200,7 +204,7 @@ def measure_case(case, folder):
             Figure(f"{name}: start", start, "s"),
             Figure(f"{name}: end", end, "s"),
         ]
-    rate = pipeline_rate(case, images)
+    rate = pipeline_rate(case, crops["paper"])
     figures.append(Figure(f"{case.name}: zero-shot-image-classification pipeline", rate, "images/s"))
     ratio = rates["paper"] / rate
     return [*figures, Figure(f"{case.name}, recipe paper: builder / pipeline", ratio, "", at_least=20)]
@@ -240,10 +244,13 @@ def measure_memory(folder):
 
 def measure(folder):
     """List of :class:`bench_figures.Figure`; ``folder`` is an empty one to work in."""
+    from dataset_builders.luperson_t import place
+
+    _, lanes = place(0)  # so many batches are scored at once
     vit_b16 = write_vit_b16(folder / "vit-b16")
     cases = [
-        Case("clip-tiny", TINY, 1_000, 64, 3, 8, 0.5),
-        Case("ViT-B-16", vit_b16, 48, 16, 1, 2, 0.85),
+        Case("clip-tiny", TINY, 1_024, 512, 64, 3, 8, 0.5),
+        Case("ViT-B-16", vit_b16, 24 * lanes, 8 * lanes, 8, 1, 2, 0.85),
     ]
     figures = [figure for case in cases for figure in measure_case(case, folder)]
     return figures + measure_memory(folder)
