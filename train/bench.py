@@ -17,7 +17,7 @@ from pathlib import Path
 
 import bench_basics
 import bench_builder
-from bench_figures import table
+from bench_figures import line
 from modeling_unipt.user_errors import run_command
 
 PARTS = {
@@ -55,10 +55,13 @@ def main(argv=None):
     print(", ".join(f"{name}: {value}" for name, value in results["machine"].items() if value))
     for part in arguments.only or PARTS:
         begun = time.perf_counter()
+        print(f"\n{part}", flush=True)
+        figures = results["parts"][part] = []
         with tempfile.TemporaryDirectory() as folder:
-            figures = PARTS[part][0](Path(folder))
-        print(f"\n{part}, measured in {time.perf_counter() - begun:.0f} s\n{table(figures)}", flush=True)
-        results["parts"][part] = [figure.as_dict() for figure in figures]
+            for figure in PARTS[part][0](Path(folder)):
+                print(line(figure), flush=True)
+                figures.append(figure.as_dict())
+        print(f"measured in {time.perf_counter() - begun:.0f} s", flush=True)
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

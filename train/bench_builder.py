@@ -243,7 +243,7 @@ def measure_memory(folder):
 
 
 def measure(folder):
-    """List of :class:`bench_figures.Figure`; ``folder`` is an empty one to work in."""
+    """Yield :class:`bench_figures.Figure`; ``folder`` is an empty one to work in."""
     from dataset_builders.luperson_t import place
 
     _, lanes = place(0)  # so many batches are scored at once
@@ -252,5 +252,6 @@ def measure(folder):
         Case("clip-tiny", TINY, 1_024, 512, 64, 3, 8, 0.5),
         Case("ViT-B-16", vit_b16, 24 * lanes, 8 * lanes, 8, 1, 2, 0.85),
     ]
-    figures = [figure for case in cases for figure in measure_case(case, folder)]
-    return figures + measure_memory(folder)
+    for case in cases:
+        yield from measure_case(case, folder)
+    yield from measure_memory(folder)

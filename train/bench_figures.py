@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
+NAME_WIDTH = 60
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -32,14 +34,10 @@ class Figure:
         )
 
 
-def table(figures):
-    """Figures as lines of text, one each."""
-    width = max((len(figure.name) for figure in figures), default=0)
-    lines = []
-    for figure in figures:
-        aim = f"at least {figure.at_least:g}" if figure.at_least is not None else ""
-        aim += f"at most {figure.at_most:g}" if figure.at_most is not None else ""
-        aim = f"   aim: {aim}, {'met' if figure.met else 'MISSED'}" if aim else ""
-        digits = 2 if abs(figure.value) < 10 else 1
-        lines.append(f"{figure.name:<{width}}  {figure.value:10.{digits}f} {figure.unit:<10}{aim}".rstrip())
-    return "\n".join(lines)
+def line(figure):
+    """A figure as a line of a table."""
+    aim = f"at least {figure.at_least:g}" if figure.at_least is not None else ""
+    aim += f"at most {figure.at_most:g}" if figure.at_most is not None else ""
+    aim = f"   aim: {aim}, {'met' if figure.met else 'MISSED'}" if aim else ""
+    digits = 2 if abs(figure.value) < 10 else 1
+    return f"{figure.name:<{NAME_WIDTH}} {figure.value:10.{digits}f} {figure.unit:<10}{aim}".rstrip()
