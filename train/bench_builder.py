@@ -185,20 +185,22 @@ def measure_case(case, folder):
     crops = {recipe: write_crops(folder / f"{case.name}-crops-{recipe}", count) for recipe, count in counts.items()}
     tower = VisionTower(case)
     tower.rate()  # warm
-    bare, rates, ratios, told = [tower.rate()], {}, {recipe: [] for recipe in RECIPES}, {}
+    bare, told = [tower.rate()], {}
+    rates, ratios = ({recipe: [] for recipe in RECIPES} for _ in range(2))
     for repetition in range(case.repetitions):
         for recipe in RECIPES:
             output = folder / f"{case.name}-{recipe}-{repetition}"
             start, describing, end, passes = build(case, crops[recipe], output, recipe)
             bare.append(tower.rate())
-            rates[recipe], told[recipe] = counts[recipe] / describing, (start, end, passes)
-            ratios[recipe].append(passes * rates[recipe] / statistics.mean(bare[-2:]))
+            rates[recipe].append(counts[recipe] / describing)
+            told[recipe] = (start, end, passes)
+            ratios[recipe].append(passes * rates[recipe][-1] / statistics.mean(bare[-2:]))
     figures = [Figure(f"{case.name}: bare vision tower", statistics.median(bare), "images/s")]
     for recipe, (start, end, passes) in told.items():
         name = f"{case.name}, recipe {recipe}"
         ratio = statistics.median(ratios[recipe])
         figures += [
-            Figure(f"{name}: builder", rates[recipe], "images/s"),
+            Figure(f"{name}: builder", statistics.median(rates[recipe]), "images/s"),
             Figure(f"{name}: vision passes an image", passes, ""),
             Figure(f"{name}: passes a second / bare tower", ratio, "", at_least=case.least),
             Figure(f"{name}: start", start, "s"),
@@ -206,7 +208,7 @@ def measure_case(case, folder):
         ]
     rate = pipeline_rate(case, crops["paper"])
     figures.append(Figure(f"{case.name}: zero-shot-image-classification pipeline", rate, "images/s"))
-    ratio = rates["paper"] / rate
+    ratio = statistics.median(rates["paper"]) / rate
     return [*figures, Figure(f"{case.name}, recipe paper: builder / pipeline", ratio, "", at_least=20)]
 
 
