@@ -18,12 +18,16 @@ from .agreement import match_truth, read_truth
 from .calibration import CALIBRATION_FILE, CORNERS, MIRRORED, Calibration, hash_of, hash_of_scored
 from .divide import load_vocabulary
 from .image_sources import open_source
-from .luperson_t import scorer_identity
+from .scorer_identity import scorer_identity
 from .source_images import read_batches
 from .vocabulary import WHOLE
 
 FALSE_SHARE = 0.5  # of that of the paper's recipe is what the threshold allows
-VIEWS = ([WHOLE, MIRRORED], [WHOLE, *CORNERS])  # the set that makes the truth most likely is taken for all attributes
+VIEWS = (
+    [WHOLE, MIRRORED],
+    [WHOLE, *CORNERS],
+    [WHOLE, MIRRORED, *CORNERS],
+)  # the set that makes the truth most likely is taken for all attributes
 
 
 def embed_views(source, views, batch_size, workers):

@@ -16,6 +16,7 @@ from modeling_unipt.user_errors import UserError
 from .vocabulary import WHOLE
 
 CALIBRATION_FILE = "calibration.json"
+NO_CALIBRATION = "none"
 REGION = "region"
 MIRRORED = "mirrored"
 CORNERS = {"top left": (0, 0), "top right": (1, 0), "bottom left": (0, 1), "bottom right": (1, 1)}
@@ -102,7 +103,7 @@ def load_calibration(path, scorer, vocabulary):
     """Read a file that :meth:`Calibration.write` wrote.
 
     Args:
-        scorer: what :func:`dataset_builders.luperson_t.scorer_identity` says of the scorer that will be calibrated.
+        scorer: :func:`dataset_builders.scorer_identity.scorer_identity` of the scorer that will be calibrated.
         vocabulary: the whole one; the file is about all its attributes.
     Raises:
         UserError: the file cannot be read, or was fitted for another scorer or vocabulary.
@@ -133,13 +134,15 @@ def load_calibration(path, scorer, vocabulary):
         if fitted != given:
             raise UserError(
                 f"calibration {path} was fitted for the {what} {fitted}, not for {given}; fit it anew with "
-                "python -m dataset_builders.calibrate, or delete it"
+                f"python -m dataset_builders.calibrate, or do without by --calibration {NO_CALIBRATION}"
             )
     return calibration
 
 
 def find_calibration(scorer_folder, explicit=None):
-    """The path of the calibration to use: the one named, else the one beside the scorer, else None."""
+    """The path of the calibration to use: the one named ("none" for none), else the one beside the scorer, or None."""
+    if explicit == NO_CALIBRATION:
+        return None
     if explicit:
         return Path(explicit)
     beside = Path(scorer_folder, CALIBRATION_FILE)

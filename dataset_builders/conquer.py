@@ -79,6 +79,7 @@ class Scorer:
         dtype: torch dtype of the matrix products (by autocast), None for float32.
 
     Attributes:
+        revision: the model's commit on the Hub, or None.
         prompt_embeds: (number of choices of all attributes, D) unit embeddings of the paper's prompts.
 
     Raises:
@@ -90,6 +91,7 @@ class Scorer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = dtype or torch.float32
         self.model, self.tokenizer, image_processor = _load(name_or_folder)
+        self.revision = getattr(self.model.config, "_commit_hash", None)
         self._tokenizing = threading.Lock()  # a fast tokenizer in use by two threads may raise "Already borrowed"
         self.model.eval().requires_grad_(False).to(self.device)
         size = self.model.config.vision_config.image_size

@@ -13,8 +13,8 @@ from pathlib import Path
 from .data_file import Complaint, nearest, read_data_file
 from .divide_parts import TEXTS_OF_PARTS, attribute_of_parts
 from .exclusions import read_exclusions
-from .vocabulary import WHOLE, Attribute, Choice, Vocabulary, Wordings, usual_first
-from .vocabulary_nodes import PromptForms, check_distinct, read_entry, read_list, texts_of, value_of
+from .vocabulary import WHOLE, Attribute, Card, Choice, Subject, Vocabulary, Wordings, usual_first
+from .vocabulary_nodes import PromptForms, check_blanks, check_distinct, read_entry, read_list, texts_of, value_of
 
 DEFAULT_VOCABULARY = Path(__file__).parent / "data" / "vocabulary.yaml"
 
@@ -28,7 +28,8 @@ def load_vocabulary(path=None):
     path = Path(path or DEFAULT_VOCABULARY)
     content = read_data_file(path)
     complain = Complaint(path)
-    allowed = ["name", "templates", "prompt", "prompts", "regions", "attributes", "excludes"]
+    allowed = ["name", "templates", "prompt", "prompts", "regions", "subject", "card", "attributes"]
+    allowed += ["excludes"]
     complain.check_keys(content, "the vocabulary", allowed, required=["name", "attributes"])
     attributes, regions = content["attributes"], _regions(complain, content)
     if not isinstance(attributes, dict) or not attributes:
@@ -46,7 +47,16 @@ def load_vocabulary(path=None):
             owners[field] = attribute.name
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     exclusions = read_exclusions(complain, content.get("excludes", []), loaded)
-    return Vocabulary(str(content["name"]), loaded, sha256, regions, exclusions, _templates(complain, content, path))
+    return Vocabulary(
+        str(content["name"]),
+        loaded,
+        sha256,
+        regions,
+        exclusions,
+        _templates(complain, content, path),
+        _subject(complain, content["subject"]) if "subject" in content else None,
+        _card(complain, content.get("card", {}), str(content["name"])),
+    )
 
 
 def _templates(complain, content, path):
@@ -58,6 +68,36 @@ def _templates(complain, content, path):
         if not isinstance(name, str) or not (path.parent / name).is_file():
             raise complain(files, f"the templates of the recipe '{recipe}' are no file: {path.parent / str(name)}")
     return {str(recipe): path.parent / str(name) for recipe, name in files.items()}
+
+
+def _subject(complain, node):
+    """The :class:`Subject` of the node ``subject``."""
+    keys, seen, prompts = ["noun", "plural", "prompts", "negatives"], set(), {}
+    complain.check_keys(node, "'subject'", keys, required=keys)
+    for key in ("noun", "plural"):
+        if not isinstance(node[key], str) or not node[key].strip():
+            raise complain(node, f"'{key}' of the subject must be a text, not {node[key]!r}")
+    for key in ("prompts", "negatives"):
+        for text in read_list(complain, node, key, "the subject"):
+            if not isinstance(text, str):
+                raise complain(node, f"'{key}' of the subject must be texts, not {text!r}; put quotes around it")
+            check_blanks(complain, text, f"'{key}' of the subject", set())
+            if text in seen:
+                raise complain(text, f"the subject has the sentence '{text}' twice")
+            seen.add(text)
+        prompts[key] = tuple(map(str, node[key]))
+    return Subject(str(node["noun"]), str(node["plural"]), **prompts)
+
+
+def _card(complain, node, name):
+    """The :class:`Card` of the node ``card``; its title names the vocabulary where it has none."""
+    complain.check_keys(node, "'card'", ["title", "tags", "bias"])
+    title, tags, bias = node.get("title", f"Pseudo-texts of {name}"), node.get("tags", []), node.get("bias", "")
+    if not all(isinstance(text, str) for text in (title, bias)):
+        raise complain(node, "'title' and 'bias' of the card must be texts")
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise complain(node, "'tags' of the card must be a list of texts")
+    return Card(str(title), tuple(map(str, tags)), " ".join(bias.split()))
 
 
 def _regions(complain, content):

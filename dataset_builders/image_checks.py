@@ -121,8 +121,8 @@ class Exclusion:
 class ImageChecks:
     """The ``check`` of :func:`dataset_builders.source_images.read_source_image`: quality first, then exclusion.
 
-    A refusal that needs the scorer (is there a person at all?) has its place behind the embedding, in
-    :func:`dataset_builders.luperson_t_rows.write_shard`, not here: these run in the reading threads, before the model.
+    These run in the reading threads, before the model; what needs the scorer is refused behind the embedding, by
+    :class:`dataset_builders.subject_check.SubjectCheck`.
     """
 
     def __init__(self, quality=None, exclusion=None):

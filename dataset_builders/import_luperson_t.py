@@ -238,7 +238,8 @@ def main(argv=None):
     if arguments.workers < 1:
         raise UserError(f"--workers {arguments.workers} must be at least 1")
     release = open_release(arguments.source, arguments.images)
-    columns = columns_of(load_vocabulary())
+    vocabulary = load_vocabulary()
+    columns = columns_of(vocabulary)
     folder = start_output(arguments.output, {"release": release.fingerprint, "license": arguments.license})
     if folder is None:
         return
@@ -248,7 +249,7 @@ def main(argv=None):
         shutil.rmtree(folder)
         raise
     write_rejected(folder / "rejected.jsonl", [(readable(name), reason) for name, reason in rejected])
-    write_import_card(folder, columns, splits, captions, rejected, arguments.license)
+    write_import_card(folder, columns, vocabulary, splits, captions, rejected, arguments.license)
     finish_output(folder, arguments.output)
     told = ", ".join(f"{split} {counts['num_examples']} images" for split, counts in splits.items())
     refused = f"; {len(rejected)} images were refused, see rejected.jsonl in it" if rejected else ""

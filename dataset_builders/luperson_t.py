@@ -12,7 +12,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from modeling_unipt.output_folders import SETTINGS_FILE, finish_output, start_ou
 from modeling_unipt.user_errors import UserError, run_command
 
 from .agreement import match_truth, read_truth
-from .calibration import CALIBRATION_FILE, find_calibration, load_calibration
+from .calibration import find_calibration, load_calibration
 from .combine import Captioner
 from .divide import load_vocabulary
 from .hub_upload import HubDataset, shards_sent
@@ -29,29 +28,8 @@ from .image_sources import open_source
 from .luperson_t_options import parse
 from .luperson_t_pictures import check_can_draw
 from .parquet_dataset import shard_paths
+from .scorer_identity import scorer_identity
 from .shard_work import find_team, held, mark_done, others_at_work, records, shards_to_do
-
-SCORER_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
-
-
-def scorer_identity(name):
-    """The scorer's name and, for a folder, a hash of its files' content.
-
-    Raises:
-        UserError: ``name`` can be neither a folder that exists nor a name on the Hub.
-    """
-    folder = Path(name)
-    if not folder.is_dir():
-        if folder.exists() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
-            raise UserError(f"scorer '{name}' is neither a folder with a CLIP model nor a name on the Hub")
-        return name
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in SCORER_FILES and path.is_file() and path.name != CALIBRATION_FILE:
-            digest.update(path.name.encode())
-            with open(path, "rb") as content:
-                digest.update(hashlib.file_digest(content, "sha256").digest())
-    return f"{os.path.basename(os.path.abspath(name))}, {digest.hexdigest()[:12]}"
 
 
 def place(gpus):
@@ -76,6 +54,7 @@ def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
     from .conquer import PaperRecipe, Scorer
     from .conquer_best import BestRecipe
     from .luperson_t_rows import Tools
+    from .subject_check import SubjectCheck
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -88,7 +67,9 @@ def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
             recipe = BestRecipe(scorer, calibration or default_calibration(vocabulary))
         else:
             recipe = PaperRecipe(scorer)
-        image_captioner = None
+        subject_check, image_captioner = None, None
+        if arguments.min_subject_score is not None:
+            subject_check = SubjectCheck(scorer, vocabulary.subject, arguments.min_subject_score)
         if arguments.captioner:
             from .image_captioner import ImageCaptioner
 
@@ -100,7 +81,7 @@ def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
         if not (work / "done").exists():
             shutil.rmtree(work, ignore_errors=True)
         raise
-    return Tools(recipe, captioner, image_captioner, ImageChecks(arguments.quality, exclusion), lanes)
+    return Tools(recipe, captioner, image_captioner, ImageChecks(arguments.quality, exclusion), subject_check, lanes)
 
 
 def describe_shards(work, shards, todo, source, tools, arguments, send):
@@ -120,7 +101,7 @@ def describe_shards(work, shards, todo, source, tools, arguments, send):
             aside = path.with_name(path.name + ".aside")
             record = write_shard(aside, source, positions(number), tools, arguments, bar.update)
             os.replace(aside, path)
-            mark_done(work, number, record)
+            mark_done(work, number, {**record, "revision": tools.scorer.revision})
             send(number)
 
 
@@ -162,6 +143,11 @@ def main(argv=None):
     team = find_team(arguments.rank, arguments.world_size)
     whole_vocabulary = load_vocabulary(arguments.attributes)
     vocabulary = whole_vocabulary.without(arguments.without)
+    if arguments.min_subject_score is not None and vocabulary.subject is None:
+        raise UserError(
+            f"--min-subject-score needs the prompts of a 'subject', which the vocabulary '{vocabulary.name}' lacks; "
+            "leave it out or add them, as in dataset_builders/data/vehicles.yaml"
+        )
     captioner = Captioner(whole_vocabulary, whole_vocabulary.templates_for(arguments.recipe))
     source = open_source(arguments.images)
     benchmarks = [(Path(spec).name, open_source(spec)) for spec in arguments.exclude]
@@ -192,6 +178,8 @@ def main(argv=None):
     }
     if arguments.recipe != "paper":
         settings |= {"recipe": arguments.recipe, "calibration": calibrated_by}
+    if arguments.min_subject_score is not None:
+        settings["min_subject_score"] = arguments.min_subject_score
     if arguments.truth:
         match_truth(source.ids, read_truth(arguments.truth), arguments.truth)
         settings["truth"] = hashlib.sha256(Path(arguments.truth).read_bytes()).hexdigest()[:12]
@@ -205,10 +193,12 @@ def main(argv=None):
             return
         lock.enter_context(out_of_space_told(work))
         todo = shards_to_do(work, len(shards), team)
-        tools = prepare(work, arguments, vocabulary, calibration, captioner, benchmarks)
         early = None if arguments.drop_duplicates else hub  # see hub_upload.py
         with shards_sent(early, work, shards, team) as send:
-            describe_shards(work, shards, todo, source, tools, arguments, send)
+            if todo:
+                tools = prepare(work, arguments, vocabulary, calibration, captioner, benchmarks)
+                describe_shards(work, shards, todo, source, tools, arguments, send)
+                del tools  # the end has no use for the models' memory
     from .luperson_t_finish import finish
 
     with out_of_space_told(work), contextlib.ExitStack() as stack:
@@ -225,7 +215,7 @@ def main(argv=None):
             return
         if not (work / SETTINGS_FILE).exists():
             return
-        revision = getattr(tools.scorer.model.config, "_commit_hash", None)
+        revision = " and ".join(sorted({record["revision"] for record in done} - {None})) or None
         try:
             result, statistics = finish(work, shards, done, source, vocabulary, captioner, revision, arguments)
         except UserError:

@@ -1,12 +1,14 @@
 """What a LUPerson-T build says about itself: ``statistics.json`` and the dataset card."""
 
 import json
+import textwrap
 from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as parquet
 
 from .agreement import agreement_table
+from .calibration import NO_CALIBRATION
 from .near_duplicates import DISTANCE
 from .parquet_dataset import SHARD_ROWS, write_card
 
@@ -16,16 +18,21 @@ RECIPES = {
     "paper": "`paper`: a required attribute takes its most similar phrase; an optional one is named when its best "
     "positive phrase has a softmax probability above 0.9",
     "best": "`best`: several prompts and views of each picture; what is more probable than its threshold is named, "
-    "clothes part by part, and of two that exclude each other the more probable; the stored probabilities are the "
-    "calibrated ones",
+    "attributes of parts part by part, and of two that exclude each other the more probable; the stored probabilities "
+    "are the calibrated ones",
 }
 CERTAINTY = {
-    "paper": "Required attributes are always named, also where the picture does not show\nthem. ",
-    "best": "What the scorer is not sure of is left out, which favours\npeople who look as it expects. ",
+    "paper": "Required attributes are always named, also where the picture does not show them.",
+    "best": "What the scorer is not sure of is left out, which favours {plural} that look as it expects.",
 }
 
+WORDS_ARE_FEW = (
+    "The attributes record how a {noun} looks to the scorer, in the few words of the vocabulary; they carry the "
+    "prejudices of both."
+)
+
 INTRODUCTION = """\
-Person images with pseudo-texts that nobody wrote by hand: a frozen CLIP chooses phrases for each attribute, and
+Images of {plural} with pseudo-texts that nobody wrote by hand: a frozen CLIP chooses phrases for each attribute, and
 templates make sentences of them (Shao et al., "Unified Pre-training with Pseudo Texts for Text-To-Image Person
 Re-identification", ICCV 2023)."""
 
@@ -47,7 +54,7 @@ print(dataset[0]["captions"])
 | `caption_scores` | cosine of the image's and each caption's embedding in the scorer |
 | `caption_backends` | who wrote each caption: `templates`, or the name of another captioner |
 | `attributes` | attribute -> chosen phrase, or null |
-| `attribute_probabilities` | attribute -> softmax over its phrases, in the order below; clothes as marginals |
+| `attribute_probabilities` | attribute -> softmax over its phrases, in the order below; of parts the marginals |
 | `duplicate_of` | image_id of the first image that this one nearly repeats, or null |"""
 
 USE = """\
@@ -58,20 +65,18 @@ captions and attributes add no claim to it.
 
 ## Intended use
 
-Pre-training and studying models that find a described person among images that their owner may lawfully search. The
+Pre-training and studying models that find a described {noun} among images that their owner may lawfully search. The
 captions are guesses of a model in the words of a small vocabulary. They are no ground truth about anybody, and must not
 be used to decide about people, to identify somebody, or to infer what the words do not say.
 
 ## Bias
 
-The attributes age and gender record how a person looks to the scorer, in four and two words; they carry the scorer's
-prejudices and the vocabulary's narrowness. {certainty}\
-`--without gender`, `--without age` or any other attribute builds the dataset without scoring or writing it.
+{bias}
 
 ## Privacy
 
 Images are stored as they were given; EXIF data, which may tell the place, is removed. Build only from images that you
-may use, keep to their licence, and remove a person's images on request: `image_id` names the source.
+may use, keep to their licence, and remove images on request: `image_id` names the source.
 """
 
 
@@ -164,12 +169,16 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
     facts = statistics.as_dict()
     without = sorted(set(arguments.without))
     limits = {name: limit for name, limit in vars(arguments.quality).items() if limit is not None}
+    if arguments.min_subject_score is not None:
+        limits["min_subject_score"] = arguments.min_subject_score
     excluded = [Path(spec).name for spec in arguments.exclude]
+    calibration = Path(arguments.calibration).name if arguments.calibration else None
+    told_calibration = f"`{calibration}`" if calibration else "none: even priors, no labels"
     command = [
         "python -m dataset_builders.luperson_t --images IMAGES --output OUTPUT",
         f"--scorer {arguments.scorer} --seed {arguments.seed} --captions-per-image {arguments.captions_per_image}",
         *([f"--recipe {arguments.recipe}"] if arguments.recipe != "paper" else []),
-        *([f"--calibration {Path(arguments.calibration).name}"] if arguments.calibration else []),
+        *([f"--calibration {calibration or NO_CALIBRATION}"] if arguments.recipe == "best" else []),
         *([f"--attributes {Path(arguments.attributes).name}"] if arguments.attributes else []),
         *(f"--without {name}" for name in without),
         *([f"--captioner {arguments.captioner}"] if arguments.captioner else []),
@@ -180,11 +189,10 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
         *([f"--duplicate-distance {arguments.duplicate_distance}"] if arguments.duplicate_distance != DISTANCE else []),
         *(["--drop-duplicates"] if arguments.drop_duplicates else []),
     ]
-    calibration = f"`{Path(arguments.calibration).name}`" if arguments.calibration else "none: even priors, no labels"
     built = {
         "command": f"`{' '.join(command)}`",
         "recipe": RECIPES[arguments.recipe],
-        **({"calibration": calibration} if arguments.recipe == "best" else {}),
+        **({"calibration": told_calibration} if arguments.recipe == "best" else {}),
         "scorer": f"`{arguments.scorer}`"
         + (f" at revision `{revision}`" if revision else "")
         + f", computed in {arguments.dtype}; images squashed to its input size, not cropped",
@@ -204,12 +212,12 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
     }
     summary = f"{statistics.images} images, {statistics.captions} captions of {facts['mean_caption_words']:.1f} words."
     sections = [
-        f"# LUPerson-T\n\n{INTRODUCTION}\n{summary}",
+        f"# {vocabulary.card.title}\n\n{_introduction(vocabulary)}\n{summary}",
         USAGE,
         f"## How it was built\n\n{_table(('', ''), built.items())}",
         _pictures(pictures),
         f"## Vocabulary, in the order of the probabilities\n\n{_vocabulary_listing(vocabulary)}",
-        USE.format(certainty=CERTAINTY[arguments.recipe]),
+        _use(vocabulary, arguments.recipe),
     ]
     if table:
         sections.insert(
@@ -218,39 +226,61 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
             f"Counted on the stored attributes of {table['images']} images, never on the captions' wording.\n\n"
             + agreement_table(table),
         )
-    about = _about(arguments.license)
+    about = _about(vocabulary, arguments.license)
     splits = {"train": {"num_bytes": statistics.bytes, "num_examples": statistics.images}}
     write_card(folder, columns, splits, about, "\n\n".join(sections))
 
 
-def write_import_card(folder, columns, splits, captions, rejected, license_name):
+def write_import_card(folder, columns, vocabulary, splits, captions, rejected, license_name):
     """Write the dataset card of the LUPerson-T that was released, as ``dataset_builders.import_luperson_t`` reads it.
 
     Args:
+        vocabulary: the shipped one, whose columns they are.
         splits: split -> {"num_bytes", "num_examples"}.
         captions: their number.
         rejected: list of the images left out.
     """
     rows = [(split, counts["num_examples"]) for split, counts in splits.items()]
     sections = [
-        f"# LUPerson-T\n\n{INTRODUCTION}\nThis is the authors' own release, {captions} captions, read by "
+        f"# {vocabulary.card.title}\n\n{_introduction(vocabulary)}\n"
+        f"This is the authors' own release, {captions} captions, read by "
         "`python -m dataset_builders.import_luperson_t`. It holds captions alone: `attributes`, "
         "`attribute_probabilities` and `caption_scores` are null, near-duplicates were not searched for, and "
         "`caption_backends` says `luperson-t`.",
         f"{_table(('split', 'images'), rows)}\n\nImages left out: {len(rejected)} (`rejected.jsonl` says why).",
         USAGE,
-        USE.format(certainty=CERTAINTY["paper"]),
+        _use(vocabulary, "paper"),
     ]
-    write_card(folder, columns, splits, _about(license_name), "\n\n".join(sections))
+    write_card(folder, columns, splits, _about(vocabulary, license_name), "\n\n".join(sections))
 
 
-def _about(license_name):
+def _introduction(vocabulary):
+    return INTRODUCTION.format(plural=_nouns(vocabulary)["plural"])
+
+
+def _use(vocabulary, recipe):
+    nouns = _nouns(vocabulary)
+    bias = [
+        vocabulary.card.bias or WORDS_ARE_FEW.format(**nouns),
+        CERTAINTY[recipe].format(**nouns),
+        "`--without ATTRIBUTE` builds the dataset without scoring or writing it.",
+    ]
+    return USE.format(bias=textwrap.fill(" ".join(bias), 120, break_on_hyphens=False), **nouns)
+
+
+def _nouns(vocabulary):
+    """The noun and plural of what the pictures show, also where the vocabulary does not say."""
+    subject = vocabulary.subject
+    return {"noun": subject.noun, "plural": subject.plural} if subject else {"noun": "thing", "plural": "things"}
+
+
+def _about(vocabulary, license_name):
     return {
-        "pretty_name": "LUPerson-T",
+        "pretty_name": vocabulary.card.title,
         "license": license_name,
         "language": ["en"],
         "task_categories": ["image-to-text", "text-to-image"],
-        "tags": ["person-retrieval", "text-to-image-person-re-identification", "pseudo-text", "synthetic-captions"],
+        "tags": [*vocabulary.card.tags, "pseudo-text", "synthetic-captions"],
     }
 
 

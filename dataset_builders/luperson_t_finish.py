@@ -25,7 +25,7 @@ def finish(work, shards, records, source, vocabulary, captioner, revision, argum
     Args:
         shards: relative paths of the Parquet files, below ``work/shards`` and then below the result.
         records: what :func:`dataset_builders.luperson_t_rows.write_shard` returned of each.
-        revision: of the scorer on the Hub, or None.
+        revision: of the scorer on the Hub, or None; several where it changed while the build was interrupted.
     Returns:
         (the result's folder, its :class:`dataset_builders.luperson_t_card.Statistics`)
     Raises:

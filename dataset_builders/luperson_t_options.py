@@ -52,7 +52,8 @@ def parse(argv):
         "--calibration",
         metavar="FILE",
         help="of the recipe best: what python -m dataset_builders.calibrate wrote for this scorer (default: "
-        "calibration.json in the scorer's folder; without it, even priors and the scorer's own temperature)",
+        "calibration.json in the scorer's folder; without it, or with the word none, even priors and the scorer's own "
+        "temperature)",
     )
     parser.add_argument("--output", required=True, help="folder for the dataset; must be new")
     parser.add_argument(
@@ -112,6 +113,8 @@ def parse(argv):
         raise UserError(f"--seed {arguments.seed} must not be negative")
     if not 0 <= arguments.duplicate_distance <= MAX_DISTANCE:
         raise UserError(f"--duplicate-distance {arguments.duplicate_distance} must be from 0 to {MAX_DISTANCE}")
+    if arguments.min_subject_score is not None and not 0 < arguments.min_subject_score < 1:
+        raise UserError(f"--min-subject-score {arguments.min_subject_score:g} must lie between 0 and 1")
     if arguments.private and not arguments.push_to_hub:
         raise UserError("--private belongs to --push-to-hub; name the REPO")
     arguments.quality = _quality(arguments)
@@ -148,6 +151,15 @@ def _add_refusals(parser):
             metavar="N",
             help=f"{limit.help} N (with --filter: {limit.default:g}; alone: only this limit, with its number)",
         )
+    group.add_argument(
+        "--min-subject-score",
+        type=float,
+        metavar="P",
+        help="refuse pictures that show no person, or none of what --attributes is about: softmax probability of the "
+        "vocabulary's `subject` prompts against its negative ones, from the embedding that is made anyway; at least P. "
+        "No part of --filter, because scorers differ: unipt/clip-tiny, which saw nothing but rendered people, cannot "
+        "tell. Find P on images that you know",
+    )
     group.add_argument(
         "--exclude",
         action="append",

@@ -94,7 +94,7 @@ def _count(shards, vocabulary, captioner, truth_path):
 def _images(folder, shards, seed):
     rows = drawn_rows(shards, seed)
     alt = f"{len(rows)} images, each beside its captions"
-    text = f"Drawn at random by the seed {seed}, not chosen. Who removes a person's images removes this picture, too."
+    text = f"Drawn at random by the seed {seed}, not chosen. Who removes one of them removes this picture, too."
     picture = Picture(f"{FOLDER}/images.jpg", "Some images", alt, text)
     captioned_sheet(rows).save(folder / picture.path, quality=85)
     return picture

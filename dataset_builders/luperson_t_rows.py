@@ -36,14 +36,17 @@ def columns_of(vocabulary):
 class Tools:
     """What describes images: the ``recipe``, a :class:`dataset_builders.conquer.PaperRecipe` or a
     :class:`dataset_builders.conquer_best.BestRecipe`, the ``captioner`` of templates and, or None, the
-    ``image_captioner``; and the ``check`` that refuses images while they are read, see
-    :func:`dataset_builders.source_images.read_source_image`; ``lanes`` is the number of batches described at once.
+    ``image_captioner``; the ``check`` that refuses images while they are read, see
+    :func:`dataset_builders.source_images.read_source_image`, and the ``subject_check`` or None that refuses them when
+    they are embedded, a :class:`dataset_builders.subject_check.SubjectCheck`; ``lanes`` is the number of batches
+    described at once.
     """
 
     recipe: object
     captioner: object
     image_captioner: object
     check: object
+    subject_check: object
     lanes: int
 
     @property
@@ -65,54 +68,60 @@ def write_shard(path, source, positions, tools, arguments, progress):
 
     def described(batch):
         usable = [(source.ids[position], image) for position, image in batch if not isinstance(image, str)]
-        return batch, rows_of(usable, tools, arguments) if usable else []
+        made = iter(rows_of(usable, tools, arguments) if usable else [])
+        return [(position, image, image if isinstance(image, str) else next(made)) for position, image in batch]
 
     with ShardWriter(path, arrow_schema(columns_of(tools.scorer.vocabulary))) as writer:
-        for batch, rows in map_ahead(described, batches, tools.lanes, 2 * tools.lanes):
-            for position, image in batch:
-                if isinstance(image, str):
-                    record["rejected"].append([position, image])
+        for batch in map_ahead(described, batches, tools.lanes, 2 * tools.lanes):
+            for position, image, row in batch:
+                if isinstance(row, str):
+                    record["rejected"].append([position, row])
                 else:
                     record["used"].append(position)
                     record["hashes"].append(image.hash)
-            for row in rows:
-                writer.write(row)
+                    writer.write(row)
             progress(len(batch))
     return {**record, "bytes": writer.bytes}
 
 
 def rows_of(usable, tools, arguments):
-    """The rows of one batch: score the images, choose phrases, write captions and score those.
+    """The rows of one batch: score the images, refuse some, choose phrases, write captions and score those.
 
     Args:
         usable: list of (image_id, SourceImage).
     Returns:
-        List of dicts, as :func:`columns_of` names their keys.
+        List of dicts, as :func:`columns_of` names their keys, or the reason why the image is refused.
     """
     scorer = tools.scorer
     embeds, stored, chosen = tools.recipe.describe(np.stack([image.pixels for _, image in usable]))
+    refusals = tools.subject_check.reasons(embeds) if tools.subject_check else [None] * len(usable)
+    kept = [index for index, refusal in enumerate(refusals) if refusal is None]
+    if not kept:
+        return refusals
     captions = [
-        tools.captioner.captions(choices, arguments.seed, image_id, arguments.captions_per_image)
-        for (image_id, _), choices in zip(usable, chosen, strict=True)
+        tools.captioner.captions(chosen[index], arguments.seed, usable[index][0], arguments.captions_per_image)
+        for index in kept
     ]
     backends = [[CAPTION_BACKEND] * len(texts) for texts in captions]
     if tools.image_captioner is not None:
-        pictures = [Image.open(io.BytesIO(image.data)).convert("RGB") for _, image in usable]
+        pictures = [Image.open(io.BytesIO(image.data)).convert("RGB") for _, image in map(usable.__getitem__, kept)]
         for texts, names, told in zip(captions, backends, tools.image_captioner.captions(pictures), strict=True):
             if told:
                 texts.append(told)
                 names.append(arguments.captioner)
     counts = torch.tensor([len(texts) for texts in captions], device=embeds.device)
     flat = list(itertools.chain.from_iterable(captions))
-    scores = scorer.caption_scores(embeds.repeat_interleave(counts, dim=0), flat)
+    scores = scorer.caption_scores(embeds[kept].repeat_interleave(counts, dim=0), flat)
     scores = np.split(scores, np.cumsum(counts.tolist())[:-1])
-    return [
-        {
+    rows = list(refusals)
+    for number, index in enumerate(kept):
+        image_id, image = usable[index]
+        rows[index] = {
             "image": {"bytes": image.data, "path": image.file_name},
             "image_id": image_id,
-            "captions": captions[index],
-            "caption_scores": scores[index],
-            "caption_backends": backends[index],
+            "captions": captions[number],
+            "caption_scores": scores[number],
+            "caption_backends": backends[number],
             "attributes": {name: choice.phrase if choice else None for name, choice in chosen[index].items()},
             "attribute_probabilities": {
                 name: {part: table[index] for part, table in values.items()}
@@ -122,5 +131,4 @@ def rows_of(usable, tools, arguments):
             },
             "duplicate_of": None,
         }
-        for index, (image_id, image) in enumerate(usable)
-    ]
+    return rows

@@ -176,6 +176,37 @@ class Exclusion:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What every picture should show.
+
+    Attributes:
+        noun, plural: its name in the singular and the plural.
+        prompts: full sentences that a CLIP finds like a picture of it,
+        negatives: and like pictures of other things.
+    """
+
+    noun: str
+    plural: str
+    prompts: tuple
+    negatives: tuple
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a dataset card says about this domain alone.
+
+    Attributes:
+        title: of the dataset.
+        tags: for the Hub, besides those of all such datasets.
+        bias: sentences on whom or what the attributes may wrong.
+    """
+
+    title: str
+    tags: tuple = ()
+    bias: str = ""
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """Attributes by name, in the order of the file.
 
@@ -184,6 +215,8 @@ class Vocabulary:
         regions: name -> (top, bottom) as shares of the picture's height; always has "whole".
         exclusions: tuple of :class:`Exclusion`, in the order of the file.
         templates: recipe -> path of the template file that it writes captions with.
+        subject: :class:`Subject`, or None where the file does not say.
+        card: :class:`Card`.
     """
 
     name: str
@@ -192,6 +225,8 @@ class Vocabulary:
     regions: dict
     exclusions: tuple = ()
     templates: dict = dataclasses.field(default_factory=dict)
+    subject: Subject | None = None
+    card: Card = Card("Pseudo-texts")
 
     def templates_for(self, recipe):
         """The path of the template file of a recipe, "paper" or "best".

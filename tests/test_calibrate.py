@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import draw_person
 
-from dataset_builders import calibrate, luperson_t
+from dataset_builders import calibrate
 from dataset_builders.calibration import (
     AttributeCalibration,
     Slot,
@@ -17,6 +17,7 @@ from dataset_builders.calibration import (
 )
 from dataset_builders.divide import load_vocabulary
 from dataset_builders.fit_calibration import choose_threshold, fit_attribute
+from dataset_builders.scorer_identity import scorer_identity
 from modeling_unipt.user_errors import UserError
 
 VIEWS = ["whole", "mirrored"]
@@ -129,12 +130,12 @@ def test_the_command_writes_beside_the_scorer_and_the_builder_finds_it(vocabular
 
     scorer = shutil.copytree(tiny_clip_folder, tmp_path / "clip")
     people = labelled_people(tmp_path / "people", vocabulary)
-    identity = luperson_t.scorer_identity(str(scorer))
+    identity = scorer_identity(str(scorer))
     options = ["--images", str(people), "--truth", str(tmp_path / "truth.jsonl"), "--scorer", str(scorer)]
     calibrate.main(options)
     assert "fitted on 24 images" in capsys.readouterr().out
     assert find_calibration(scorer) == scorer / "calibration.json"
-    assert luperson_t.scorer_identity(str(scorer)) == identity  # what calibrates a scorer is no part of it
+    assert scorer_identity(str(scorer)) == identity  # what calibrates a scorer is no part of it
     calibration = load_calibration(find_calibration(scorer), identity, vocabulary)
     for name, fitted in calibration.attributes.items():
         assert sum(fitted.views.values()) == pytest.approx(1, abs=1e-4)
@@ -155,6 +156,7 @@ def test_what_is_not_scored_does_not_unfit_a_calibration(vocabulary, tmp_path):
     text = DEFAULT_VOCABULARY.read_text()
     for name, old, new, same in (
         ("synonym", "synonyms: [jogging]", "synonyms: [jogging, sprinting]", True),
+        ("subject", "A photo of a tree.", "A photo of a bench.", True),
         ("prompt", "A person {phrase}.", "One person {phrase}.", False),
         ("region", "upper: [0.1, 0.6]", "upper: [0.1, 0.7]", False),
     ):
@@ -166,5 +168,5 @@ def test_what_is_not_scored_does_not_unfit_a_calibration(vocabulary, tmp_path):
 
 def test_the_released_calibration_fits_the_released_scorer(vocabulary):
     scorer = Path(__file__).parents[1] / "unipt" / "clip-tiny"
-    found = load_calibration(find_calibration(scorer), luperson_t.scorer_identity(str(scorer)), vocabulary)
+    found = load_calibration(find_calibration(scorer), scorer_identity(str(scorer)), vocabulary)
     assert found.images == 3000 and list(found.attributes) == list(vocabulary.attributes)

@@ -42,6 +42,13 @@ attributes:
     phrases: [with a roof box, towing a trailer]
     negatives: [with no load]
 """
+SUBJECT = """\
+subject:
+  noun: car
+  plural: cars
+  prompts: [A photo of a car.]
+  negatives: [A photo of a road., A photo of a wall.]
+"""
 
 
 def write(tmp_path, text):
@@ -224,6 +231,47 @@ def test_a_wrong_vocabulary_is_refused_with_file_and_fault(tmp_path, old, new, m
     with pytest.raises(UserError, match=message) as refusal:
         load_vocabulary(write(tmp_path, SMALL.replace(old, new, 1)))
     assert "vocabulary.yaml" in str(refusal.value)
+
+
+def test_a_vocabulary_says_what_every_picture_should_show(vocabulary, tmp_path):
+    assert load_vocabulary(write(tmp_path, SMALL)).subject is None
+    subject = load_vocabulary(write(tmp_path, SMALL + SUBJECT)).without(["load"]).subject
+    assert (subject.noun, subject.plural, subject.prompts) == ("car", "cars", ("A photo of a car.",))
+    assert subject.negatives == ("A photo of a road.", "A photo of a wall.")
+    assert (vocabulary.subject.noun, vocabulary.subject.plural) == ("person", "people")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  plural: cars\n", "", "line 12: 'subject' lacks 'plural'"),
+        ("negatives:", "negative:", r"line 12: 'subject' has an unknown key 'negative' \(did you mean 'negatives'"),
+        ("noun: car", "noun: 5", "line 12: 'noun' of the subject must be a text, not 5"),
+        ("[A photo of a car.]", "[]", "line 12: the subject needs 'prompts', a list that is not empty"),
+        ("A photo of a road.", "no", "line 12: 'negatives' of the subject must be texts, not False; put quotes"),
+        ("A photo of a road.", "'A {phrase}.'", r"line 15: 'negatives' of the subject holds an unknown blank"),
+        ("A photo of a road.", "A photo of a car.", "line 15: the subject has the sentence 'A photo of a car.' twice"),
+        (SUBJECT, "subject: car\n", "line 11: 'subject' must be a mapping with noun, plural, prompts, negatives"),
+    ],
+)
+def test_a_wrong_subject_is_refused_with_file_and_line(tmp_path, old, new, message):
+    assert old in SUBJECT
+    with pytest.raises(UserError, match=f"vocabulary.yaml, {message}"):
+        load_vocabulary(write(tmp_path, SMALL + SUBJECT.replace(old, new, 1)))
+
+
+def test_a_vocabulary_says_what_the_dataset_card_tells_of_its_domain(tmp_path):
+    bare = load_vocabulary(write(tmp_path, SMALL)).card
+    assert (bare.title, bare.tags, bare.bias) == ("Pseudo-texts of cars", (), "")
+    told = load_vocabulary(write(tmp_path, SMALL + "card: {title: My cars, tags: [cars], bias: Vans are few.}\n")).card
+    assert (told.title, told.tags, told.bias) == ("My cars", ("cars",), "Vans are few.")
+    for wrong, message in (
+        ("{titel: x}", "line 11: 'card' has an unknown key 'titel'"),
+        ("{tags: cars}", "line 11: 'tags' of the card must be a list of texts"),
+        ("{title: 5}", "line 11: 'title' and 'bias' of the card must be texts"),
+    ):
+        with pytest.raises(UserError, match=message):
+            load_vocabulary(write(tmp_path, SMALL + f"card: {wrong}\n"))
 
 
 def test_a_missing_vocabulary_is_refused(tmp_path):

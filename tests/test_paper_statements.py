@@ -1,13 +1,15 @@
-"""Each statement of the paper's section 3 about LUPerson-T's vocabulary, prompts, templates and combination has a test
-that names it. (What a frozen CLIP chooses is in test_conquer.py.)"""
+"""Each statement of the paper's section 3 about LUPerson-T (divide, conquer, combine) has a test that names it."""
 
 import collections
 import re
 
 import numpy as np
 import pytest
+import torch
+from conftest import draw_person
 
 from dataset_builders.combine import Captioner
+from dataset_builders.conquer import PAPER_THRESHOLD, PaperRecipe, Scorer
 from dataset_builders.divide import load_vocabulary
 
 REQUIRED = ["age", "gender", "upper_clothes", "lower_clothes", "action", "hair_length"]
@@ -27,6 +29,7 @@ CHANGED_PROMPTS = {
     "gloves": "A photo of a person wearing {}.",
     "vehicle": "A photo of a person riding {}.",
 }
+SCALE = 20.0  # of the random scorer: spreads its probabilities on both sides of 0.9
 PAPER_TEMPLATE_BLANKS = ["age", "gender", "action", "upper_clothes", "lower_clothes", "glasses", "bag", "hair_length"]
 
 
@@ -81,6 +84,67 @@ def test_statement_prompts_are_a_photo_of_a_person_phrase_with_small_changes_by_
             else:
                 assert choice.prompt == form.format(choice.phrase).replace("a old", "an old")
     assert vocabulary.attributes["action"].choices[1].prompt == "A photo of a person walking."
+
+
+@pytest.fixture(scope="module")
+def scorer(tiny_clip_folder, vocabulary):
+    scorer = Scorer(tiny_clip_folder, vocabulary, device="cpu")
+    scorer.model.logit_scale.fill_(np.log(SCALE))
+    return scorer
+
+
+@pytest.fixture(scope="module")
+def described(scorer):
+    """40 pictures: (cosine of each with each choice's prompt by the bare model, what the recipe chose of each)."""
+    pixels = np.stack([scorer.pixels(draw_person(number)) for number in range(40)])
+    _, _, chosen = PaperRecipe(scorer).describe(pixels)
+    normalised = (torch.from_numpy(pixels).permute(0, 3, 1, 2) - scorer._mean) / scorer._std
+    cosines = {}
+    with torch.no_grad():
+        images = scorer.model.get_image_features(pixel_values=normalised).pooler_output
+        for name, attribute in scorer.vocabulary.attributes.items():
+            encoded = scorer.tokenizer([c.prompt for c in attribute.choices], padding=True, return_tensors="pt")
+            texts = scorer.model.get_text_features(**encoded).pooler_output
+            cosines[name] = torch.cosine_similarity(images[:, None], texts[None], dim=2).double().numpy()
+    return cosines, chosen
+
+
+def test_statement_a_frozen_clip_scores_each_image_against_every_phrase(scorer, described):
+    before = {name: weight.clone() for name, weight in scorer.model.state_dict().items()}
+    pixels = np.stack([scorer.pixels(draw_person(number)) for number in range(4)])
+    probabilities = scorer.probabilities_of(PaperRecipe(scorer).describe(pixels)[0])
+    assert not scorer.model.training and not any(weight.requires_grad for weight in scorer.model.parameters())
+    assert all(torch.equal(weight, before[name]) for name, weight in scorer.model.state_dict().items())
+    for name, attribute in scorer.vocabulary.attributes.items():
+        assert probabilities[name].shape == (4, len(attribute.choices))
+
+
+def test_statement_a_required_attribute_takes_exactly_one_phrase_the_most_similar(vocabulary, described):
+    cosines, chosen = described
+    for name in REQUIRED:
+        phrases = [choice.phrase for choice in vocabulary.attributes[name].choices]
+        for of_image, image in zip(cosines[name], chosen, strict=True):
+            assert of_image[phrases.index(image[name].phrase)] > of_image.max() - 1e-6
+    assert len({image["upper_clothes"].phrase for image in chosen}) > 3  # the pictures differ
+
+
+def test_statement_an_optional_attribute_is_kept_only_with_softmax_probability_above_09(vocabulary, described):
+    """Softmax over the attribute's own phrases, negative ones included; the best positive phrase must exceed 0.9."""
+    assert PAPER_THRESHOLD == 0.9
+    cosines, chosen = described
+    kept = {True: 0, False: 0}
+    for name in OPTIONAL:
+        choices = vocabulary.attributes[name].choices
+        positive = [index for index, choice in enumerate(choices) if not choice.negative]
+        for of_image, image in zip(cosines[name], chosen, strict=True):
+            exponents = np.exp(SCALE * (of_image - of_image.max()))
+            probabilities = exponents / exponents.sum()
+            best = max(positive, key=probabilities.__getitem__)
+            if abs(probabilities[best] - 0.9) > 1e-3:  # nearer than that the last digits decide
+                expected = choices[best].phrase if probabilities[best] > 0.9 else None
+                assert (image[name].phrase if image[name] else None) == expected
+                kept[expected is not None] += 1
+    assert min(kept.values()) > 20, kept
 
 
 def test_statement_there_are_456_templates(captioner):

@@ -26,6 +26,21 @@ def test_every_local_link_and_picture_exists():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_every_option_of_the_builder_that_the_docs_name_exists(capsys):
+    import pytest
+
+    from dataset_builders.luperson_t_options import parse
+
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
+    others = {"--nproc-per-node", "--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--requeue"}
+    others |= {"--only", "--source"}
+    text = (ROOT / "docs" / "luperson_t_at_scale.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+    assert len(named & known) > 10 and named - known <= others
+
+
 def test_every_make_target_named_exists():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))

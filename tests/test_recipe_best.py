@@ -1,6 +1,7 @@
 """The recipe `best` through the builder's command, and two recipes compared."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -58,10 +59,8 @@ def test_the_card_and_the_settings_say_so(best, people, tiny_clip_folder, tmp_pa
     assert settings["recipe"] == "best" and settings["calibration"] is None
     paper = build(people, tiny_clip_folder, tmp_path / "paper")
     assert not {"recipe", "calibration"} & set(json.loads((paper / "build_settings.json").read_text()))
-    assert (
-        "Required attributes are always named, also where the picture does not show\nthem. `"
-        in (paper / "README.md").read_text()
-    )
+    words = " ".join((paper / "README.md").read_text().split())
+    assert "Required attributes are always named, also where the picture does not show them. `--without" in words
     with pytest.raises(UserError, match='recipe was null and is now "best"'):
         build(people, tiny_clip_folder, paper, "--recipe", "best")
 
@@ -85,16 +84,42 @@ def test_a_calibration_can_be_named_and_one_of_another_scorer_is_refused(people,
         build(people, tiny_clip_folder, tmp_path / "other", "--calibration", fitted)
 
 
+def test_a_calibration_beside_the_scorer_can_be_done_without(people, truth, tiny_clip_folder, tmp_path):
+    import shutil
+
+    from test_vehicles import VEHICLES
+
+    scorer = shutil.copytree(tiny_clip_folder, tmp_path / "clip")
+    calibrate.main(["--images", str(people), "--truth", str(truth), "--scorer", str(scorer)])
+    options = ["--recipe", "best", "--attributes", VEHICLES]
+    with pytest.raises(UserError, match="was fitted for the vocabulary .*, or do without by --calibration none"):
+        build(people, scorer, tmp_path / "vehicles", *options)
+    built = build(people, scorer, tmp_path / "vehicles", *options, "--calibration", "none")
+    assert json.loads((built / "build_settings.json").read_text())["calibration"] is None
+    card = (built / "README.md").read_text(encoding="utf-8")
+    assert "--recipe best --calibration none --attributes vehicles.yaml" in card and "none: even priors" in card
+
+
 def test_the_result_does_not_depend_on_batches_or_shards(best, people, truth, tiny_clip_folder, tmp_path):
     other = build(people, tiny_clip_folder, tmp_path / "other", "--recipe", "best", "--shard-size", 5)
     assert [row["attributes"] for row in rows_of(other)] == [row["attributes"] for row in rows_of(best)]
 
 
-def test_vehicles_are_described_too(people, tiny_clip_folder, tmp_path):
+def test_vehicles_are_described_too_and_their_card_is_not_about_people(people, best, tiny_clip_folder, tmp_path):
     from test_vehicles import VEHICLES
 
     built = build(people, tiny_clip_folder, tmp_path / "vehicles", "--recipe", "best", "--attributes", VEHICLES)
     assert all({"type", "paint"} <= set(row["attributes"]) and row["captions"] for row in rows_of(built))
+    card = (built / "README.md").read_text(encoding="utf-8")
+    assert "# Pseudo-texts of vehicles\n\nImages of vehicles with" in card and "- vehicle-retrieval" in card
+    assert "find a described vehicle among images" in card and "favours vehicles that look" in " ".join(card.split())
+    own = card.replace("Pseudo Texts for Text-To-Image Person", "").replace("to decide about people", "")
+    assert not re.search(r"\b(person|people|gender|age|clothes|LUPerson-T)\b", own, re.IGNORECASE)
+    card = (best / "README.md").read_text(encoding="utf-8")
+    assert (
+        "# LUPerson-T\n\nImages of people with" in card and "The attributes age and gender record how a person" in card
+    )
+    assert "favours people that look as it expects" in " ".join(card.split()) and "- person-retrieval" in card
 
 
 def test_two_recipes_are_compared(best, people, truth, tiny_clip_folder, tmp_path, capsys):

@@ -19,6 +19,7 @@ from modeling_unipt.user_errors import UserError
 
 ROOT = Path(__file__).parents[1]
 IMAGES = 13
+BEST = ["--recipe", "best", "--captions-per-image", 2]
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +50,24 @@ def whole(crops, tiny_clip_folder, tmp_path_factory):
     return contents(output)
 
 
-def test_the_last_of_several_processes_makes_the_same_dataset(crops, tiny_clip_folder, whole, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def whole_by_best(crops, tiny_clip_folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("whole-by-best") / "out"
+    main(arguments(crops, tiny_clip_folder, output, *BEST))
+    return contents(output)
+
+
+@pytest.mark.parametrize(("options", "expected"), [([], "whole"), (BEST, "whole_by_best")], ids=["paper", "best"])
+def test_the_last_of_several_processes_makes_the_same_dataset(
+    crops, tiny_clip_folder, options, expected, tmp_path, capsys, request
+):
     output = tmp_path / "out"
     for rank in (2, 0):
-        main(arguments(crops, tiny_clip_folder, output, "--rank", rank, "--world-size", 3))
+        main(arguments(crops, tiny_clip_folder, output, "--rank", rank, "--world-size", 3, *options))
         assert f"process {rank} of 3 is done" in capsys.readouterr().out
         assert not output.exists()
-    main(arguments(crops, tiny_clip_folder, output, "--rank", 1, "--world-size", 3))
-    assert contents(output) == whole
+    main(arguments(crops, tiny_clip_folder, output, "--rank", 1, "--world-size", 3, *options))
+    assert contents(output) == request.getfixturevalue(expected)
     assert list(tmp_path.iterdir()) == [output]
 
 
@@ -101,6 +112,36 @@ def test_processes_share_the_gpus_or_the_cores(local_rank, neighbours, gpus, pla
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(neighbours))
     monkeypatch.setattr(luperson_t.os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
     assert luperson_t.place(gpus) == place
+
+
+def test_a_build_of_which_only_the_end_is_missing_loads_no_scorer(crops, tiny_clip_folder, tmp_path, monkeypatch):
+    from dataset_builders import conquer, luperson_t_finish
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    load = conquer._load
+
+    def of_the_hub(name):
+        model, *others = load(name)
+        model.config._commit_hash = "c0ffee"
+        return model, *others
+
+    output = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(conquer, "_load", of_the_hub)
+        patch.setattr(luperson_t_finish, "finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            main(arguments(crops, tiny_clip_folder, output))
+    monkeypatch.setattr(conquer, "_load", stop)
+    main(arguments(crops, tiny_clip_folder, output))
+    assert "at revision `c0ffee`, computed in float32" in (output / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_process_without_a_shard_loads_no_scorer(crops, tiny_clip_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(luperson_t, "prepare", None)
+    main(arguments(crops, tiny_clip_folder, tmp_path / "out", "--rank", 7, "--world-size", 8))
+    assert "process 7 of 8 is done" in capsys.readouterr().out
 
 
 def test_other_settings_do_not_go_on_with_the_work(crops, tiny_clip_folder, tmp_path):
