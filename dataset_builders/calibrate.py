@@ -23,11 +23,7 @@ from .source_images import read_batches
 from .vocabulary import WHOLE
 
 FALSE_SHARE = 0.5  # of that of the paper's recipe is what the threshold allows
-VIEWS = (
-    [WHOLE, MIRRORED],
-    [WHOLE, *CORNERS],
-    [WHOLE, MIRRORED, *CORNERS],
-)  # the set that makes the truth most likely is taken for all attributes
+VIEWS = ([WHOLE, MIRRORED], [WHOLE, *CORNERS])  # the set that makes the truth most likely is taken for all attributes
 
 
 def embed_views(source, views, batch_size, workers):

@@ -22,8 +22,8 @@ def with_articles(text):
 
 
 def usual_first(usual, more):
-    """``usual``, so often that it is drawn about as often as ``more``, and ``more``; tuples of texts."""
-    return usual * max(1, len(more) // len(usual)) + more
+    """``usual``, so often that about three of four draws take one of them, and ``more``; tuples of texts."""
+    return usual * max(1, 3 * len(more) // len(usual)) + more
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,22 @@ from jobs import Job
 from stages import LAUNCH, PYTHON, RENDER
 
 PRETRAIN = {name: f"train/configs/pretrain_tiny{suffix}.yaml" for name, suffix in (("paper", "_paper"), ("best", ""))}
-CAPTIONS = 4
+CAPTIONS, STEPS = 4, 900
 
 
 @dataclass(frozen=True)
 class Run:
-    """One model: pre-trained by a recipe and further ``options`` on a dataset of a recipe, measured zero-shot."""
+    """One model: pre-trained by the recipe ``training`` on a dataset of the recipe ``dataset``, measured zero-shot."""
 
     name: str
     dataset: str
     training: str
-    options: tuple = ()
+
+    @property
+    def options(self):
+        """Of train/pretrain.py, beside its configuration."""
+        written = ["--caption_recipe", self.dataset] if self.training == "best" else []
+        return ["--max_steps", STEPS, *written]
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Experiment:
 EXPERIMENTS = {
     "recipes": Experiment(
         "Dataset recipe x training recipe",
-        "Zero-shot, the same images and steps. *Dataset*: how LUPerson-T was built of them; *training*: how the model "
+        f"Zero-shot, the same images and {STEPS} steps. *Dataset*: how LUPerson-T was built of them; *training*: how the model "
         "was pre-trained on it.",
         (0, 1, 2),
         tuple(
@@ -48,8 +53,7 @@ EXPERIMENTS = {
 
 
 def folder_of(run, seed, work):
-    parts = (f"dataset-{run.dataset}", f"training-{run.training}", *(str(option).strip("-") for option in run.options))
-    return work / f"seed-{seed}" / "-".join(parts)
+    return work / f"seed-{seed}" / f"dataset-{run.dataset}-training-{run.training}"
 
 
 def result_of(run, seed, work):
