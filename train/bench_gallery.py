@@ -5,8 +5,8 @@
 Every ratio is of two things measured in turns in this one run, medians of both; machines are noisy, so compare figures
 of one run only.
 
-* A text query over 100,000 x 256 through `PersonGallery.search`, against the text encoder's forward and FAISS's own search
-  of the same vectors. Every query is a new text, so nothing comes from a cache.
+* A text query over 100,000 x 256 through `PersonGallery.search`, against the text encoder's forward and FAISS's own
+  search of the same vectors. Every query is a new text, so nothing comes from a cache.
 * Indexing JPEG files with `PersonGallery.from_folder`, against the vision tower on tensors that are ready: the same
   pictures, batches, precision and threads.
 * 1,000,000 x 256 generated vectors in 20,000 clusters in an ivf index, as `unipt index` makes for so many.
@@ -26,11 +26,11 @@ from stages import ROOT
 
 DIM, QUERIES, IMAGES, BATCH, REPETITIONS = 256, 200, 1000, 64, 3
 WORDS = {
-    "age": "young old middle-aged".split(),
-    "gender": "man woman child person".split(),
-    "colour": "red blue green black white gray yellow brown pink purple orange".split(),
-    "garment": "coat jacket dress shirt hoodie sweater vest".split(),
-    "bag": "backpack handbag suitcase umbrella".split(),
+    "age": ["young", "old", "middle-aged"],
+    "gender": ["man", "woman", "child", "person"],
+    "colour": ["red", "blue", "green", "black", "white", "gray", "yellow", "brown", "pink", "purple", "orange"],
+    "garment": ["coat", "jacket", "dress", "shirt", "hoodie", "sweater", "vest"],
+    "bag": ["backpack", "handbag", "suitcase", "umbrella"],
 }
 
 
