@@ -81,10 +81,7 @@ def load_sample(model_name):
     from datasets import Image, load_dataset
 
     from modeling_unipt import PersonGallery
-    from modeling_unipt.embedding import embed_images
-    from modeling_unipt.gallery import load_model
 
-    model, processor = load_model(model_name)
     name = here_or_hub(DEFAULT_DATASET, f"unipt/{DEFAULT_DATASET}")
     try:
         rows = load_dataset(name, split="train").select_columns(["image_id", "image"]).cast_column("image", Image())
@@ -94,9 +91,11 @@ def load_sample(model_name):
             f"the sample dataset {name} cannot be loaded ({reason[0] if reason else type(error).__name__}); name a "
             "gallery of your own in UNIPT_GALLERY"
         ) from None
-    embeddings = embed_images(model, processor, (row["image"] for row in rows), total=len(rows))
-    gallery = PersonGallery(list(rows["image_id"]), embeddings, model, processor)
-    return People(gallery, lambda result: rows[result.index]["image"], "the sample of synthetic people, luperson-t")
+    gallery = PersonGallery.from_dataset(rows, model_name)
+    row_of = {image_id: row for row, image_id in enumerate(rows["image_id"])}
+    return People(
+        gallery, lambda result: rows[row_of[result.path]]["image"], "the sample of synthetic people, luperson-t"
+    )
 
 
 def build_app(people):
