@@ -16,7 +16,7 @@ def test_a_job_begins_when_what_it_needs_is_there(tmp_path):
     jobs = [writes(first, code=slow), writes(second, first), writes(third, first, second)]
     assert run_jobs(jobs, tmp_path / "logs") == {}
     assert third.read_text() == "made"
-    assert "python -c" in (tmp_path / "logs" / "third.log").read_text()
+    assert "python -c" in (tmp_path / "logs" / f"{tmp_path.name}-third.log").read_text()
 
 
 def test_what_is_there_is_left_alone(tmp_path):

@@ -40,8 +40,8 @@ class Experiment:
 EXPERIMENTS = {
     "recipes": Experiment(
         "Dataset recipe x training recipe",
-        f"Zero-shot, the same images and {STEPS} steps. *Dataset*: how LUPerson-T was built of them; *training*: how the "
-        "model was pre-trained on it.",
+        f"Zero-shot, the same images and {STEPS} steps. *Dataset*: how LUPerson-T was built of them; *training*: how "
+        "the model was pre-trained on it.",
         (0, 1, 2),
         tuple(
             Run(f"dataset {dataset}, training {training}", dataset, training)

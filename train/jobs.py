@@ -28,7 +28,7 @@ def usable_cores():
 
 
 def run_jobs(jobs, logs):
-    """Run a list of :class:`Job`, as many at once as there are cores; what each says goes to ``logs/NAME.log``.
+    """Run a list of :class:`Job`, as many at once as there are cores; what each says goes to a file in ``logs``.
 
     Returns:
         {output: why it is missing} of the jobs that failed, or that needed one that did.
@@ -56,7 +56,7 @@ def run_jobs(jobs, logs):
             done[job.output].set()
 
     def failure(job):
-        core, log = free.get(), logs / f"{job.output.name}.log"
+        core, log = free.get(), logs / f"{job.output.parent.name}-{job.output.name}.log"
         command = [str(part) for part in job.command]
         pinned = (lambda: os.sched_setaffinity(0, {core})) if hasattr(os, "sched_setaffinity") else None
         try:
@@ -69,7 +69,7 @@ def run_jobs(jobs, logs):
             free.put(core)
         return {job.output: f"its command ended with status {code}; see {log}"} if code else {}
 
-    with tqdm(total=len(jobs), unit="job") as bar, ThreadPoolExecutor(free.qsize()) as pool:
+    with tqdm(total=len(jobs), unit="job") as bar, ThreadPoolExecutor(len(jobs) or 1) as pool:
         for future in [pool.submit(run, job) for job in jobs]:
             future.result()
     return missing
