@@ -8,7 +8,7 @@ from demo import BENCHMARK, UNLABELLED_PEOPLE, UNLABELLED_VIEWS
 from jobs import Job
 from stages import LAUNCH, PYTHON, RENDER
 
-PRETRAIN = {name: f"train/configs/pretrain_tiny{suffix}.yaml" for name, suffix in (("paper", "_paper"), ("best", ""))}
+PRETRAIN = "train/configs/pretrain_tiny_{}.yaml"
 CAPTIONS, STEPS = 4, 900
 
 
@@ -103,7 +103,16 @@ def jobs_of_run(run, seed, work):
         ),
         Job(
             model,
-            [*LAUNCH, "train/pretrain.py", "--config", PRETRAIN[run.training], "--seed", seed, "--dataset", dataset]
+            [
+                *LAUNCH,
+                "train/pretrain.py",
+                "--config",
+                PRETRAIN.format(run.training),
+                "--seed",
+                seed,
+                "--dataset",
+                dataset,
+            ]
             + ["--output_dir", model, *run.options],
             (dataset,),
         ),
