@@ -13,6 +13,7 @@ import errno
 import hashlib
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from modeling_unipt.output_folders import SETTINGS_FILE, finish_output, start_output
@@ -158,9 +159,17 @@ def main(argv=None):
     if arguments.calibration:
         calibration = load_calibration(arguments.calibration, identity, whole_vocabulary)
         calibrated_by = hashlib.sha256(arguments.calibration.read_bytes()).hexdigest()[:12]
+    if arguments.recipe == "best" and calibration is None and team.rank == 0:
+        print(
+            f"warning: no calibration of {arguments.scorer}: even priors and its own temperature are taken. Where "
+            "there are labelled pictures, python -m dataset_builders.calibrate does better; --recipe paper needs none",
+            file=sys.stderr,
+        )
     settings = {
         "images": source.fingerprint,
         "scorer": identity,
+        "recipe": arguments.recipe,
+        "calibration": calibrated_by,
         "seed": arguments.seed,
         "captions_per_image": arguments.captions_per_image,
         "without": sorted(set(arguments.without)),
@@ -176,8 +185,6 @@ def main(argv=None):
         "duplicate_distance": arguments.duplicate_distance,
         "drop_duplicates": arguments.drop_duplicates or None,
     }
-    if arguments.recipe != "paper":
-        settings |= {"recipe": arguments.recipe, "calibration": calibrated_by}
     if arguments.min_subject_score is not None:
         settings["min_subject_score"] = arguments.min_subject_score
     if arguments.truth:

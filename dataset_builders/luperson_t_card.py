@@ -177,7 +177,7 @@ def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, sta
     command = [
         "python -m dataset_builders.luperson_t --images IMAGES --output OUTPUT",
         f"--scorer {arguments.scorer} --seed {arguments.seed} --captions-per-image {arguments.captions_per_image}",
-        *([f"--recipe {arguments.recipe}"] if arguments.recipe != "paper" else []),
+        f"--recipe {arguments.recipe}",
         *([f"--calibration {calibration or NO_CALIBRATION}"] if arguments.recipe == "best" else []),
         *([f"--attributes {Path(arguments.attributes).name}"] if arguments.attributes else []),
         *(f"--without {name}" for name in without),

@@ -43,7 +43,7 @@ def parse(argv):
     parser.add_argument(
         "--recipe",
         choices=RECIPES,
-        default="paper",
+        default="best",
         help="paper: arg-max for required attributes, 0.9 for optional ones, 456 templates; best: prompt ensembles and "
         "several views of each picture, calibrated, nothing said where unsure, captions that differ in detail "
         "(default: %(default)s)",

@@ -36,7 +36,18 @@ def crops(tmp_path_factory):
 @pytest.fixture
 def arguments(crops, tiny_clip_folder, tmp_path):
     """The command line of a build of five shards in ``tmp_path/out``."""
-    options = ["--images", crops, "--scorer", tiny_clip_folder, "--output", tmp_path / "out", "--shard-size", 3]
+    options = [
+        "--images",
+        crops,
+        "--scorer",
+        tiny_clip_folder,
+        "--output",
+        tmp_path / "out",
+        "--shard-size",
+        3,
+        "--recipe",
+        "paper",
+    ]
     return [str(option) for option in options]
 
 
@@ -59,7 +70,20 @@ def hub(monkeypatch, tmp_path):
 def whole(crops, tiny_clip_folder, tmp_path_factory):
     """The folder of a build that was sent nowhere."""
     output = tmp_path_factory.mktemp("whole") / "out"
-    main(["--images", str(crops), "--scorer", str(tiny_clip_folder), "--output", str(output), "--shard-size", "3"])
+    main(
+        [
+            "--images",
+            str(crops),
+            "--scorer",
+            str(tiny_clip_folder),
+            "--output",
+            str(output),
+            "--shard-size",
+            "3",
+            "--recipe",
+            "paper",
+        ]
+    )
     return output
 
 

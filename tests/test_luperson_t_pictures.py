@@ -32,7 +32,19 @@ ALL += ["words.png"]
 
 
 def build(images, scorer, output, *options):
-    main(["--images", str(images), "--scorer", str(scorer), "--output", str(output), *map(str, options)])
+    main(
+        [
+            "--images",
+            str(images),
+            "--scorer",
+            str(scorer),
+            "--output",
+            str(output),
+            "--recipe",
+            "paper",
+            *map(str, options),
+        ]
+    )
     return output
 
 

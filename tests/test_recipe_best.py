@@ -15,6 +15,7 @@ from dataset_builders.compare_recipes import compare
 from dataset_builders.conquer import Scorer
 from dataset_builders.conquer_best import BestRecipe
 from dataset_builders.divide import load_vocabulary
+from dataset_builders.luperson_t import main
 from modeling_unipt.user_errors import UserError
 
 
@@ -58,10 +59,11 @@ def test_the_card_and_the_settings_say_so(best, people, tiny_clip_folder, tmp_pa
     settings = json.loads((best / "build_settings.json").read_text())
     assert settings["recipe"] == "best" and settings["calibration"] is None
     paper = build(people, tiny_clip_folder, tmp_path / "paper")
-    assert not {"recipe", "calibration"} & set(json.loads((paper / "build_settings.json").read_text()))
+    settings = json.loads((paper / "build_settings.json").read_text())
+    assert settings["recipe"] == "paper" and settings["calibration"] is None
     words = " ".join((paper / "README.md").read_text().split())
     assert "Required attributes are always named, also where the picture does not show them. `--without" in words
-    with pytest.raises(UserError, match='recipe was null and is now "best"'):
+    with pytest.raises(UserError, match='recipe was "paper" and is now "best"'):
         build(people, tiny_clip_folder, paper, "--recipe", "best")
 
 
@@ -133,3 +135,9 @@ def test_two_recipes_are_compared(best, people, truth, tiny_clip_folder, tmp_pat
     assert all(0 <= row["calibration_error"] <= 1 for row in compared["best"]["fields"].values())
     with pytest.raises(UserError, match="two datasets are named 'best'"):
         compare([best, best], truth, load_vocabulary())
+
+
+def test_it_is_the_default_and_says_what_it_lacks(people, tiny_clip_folder, tmp_path, capsys):
+    main(["--images", str(people), "--scorer", str(tiny_clip_folder), "--output", str(tmp_path / "out")])
+    assert "warning: no calibration of" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "build_settings.json").read_text())["recipe"] == "best"

@@ -32,7 +32,8 @@ def crops(tmp_path_factory):
 
 
 def arguments(crops, scorer, output, *more):
-    options = ["--images", crops, "--scorer", scorer, "--output", output, "--shard-size", 3, "--batch-size", 2, *more]
+    options = ["--images", crops, "--scorer", scorer, "--output", output, "--shard-size", 3, "--batch-size", 2]
+    options += ["--recipe", "paper", *more]
     return [str(option) for option in options]
 
 

@@ -46,7 +46,7 @@ def stages(work, seed):
             "Build LUPerson-T",
             "Divide, conquer, combine: a frozen CLIP picks the attribute phrases, templates make them captions.",
             [*PYTHON, "-m", "dataset_builders.luperson_t", "--images", f"{work}/unlabelled/images"]
-            + ["--scorer", "unipt/clip-tiny", "--output", f"{work}/luperson-t", "--seed", seed]
+            + ["--scorer", "unipt/clip-tiny", "--recipe", "paper", "--output", f"{work}/luperson-t", "--seed", seed]
             + ["--captions-per-image", 4, "--truth", f"{work}/unlabelled/truth.jsonl"],
         ),
         (

@@ -44,9 +44,10 @@ def clip_stages(work):
     ]
 
 
-def luperson_t(work, name, seed, captions):
+def luperson_t(work, name, recipe, seed, captions):
     return [*PYTHON, "-m", "dataset_builders.luperson_t", "--images", f"{work}/{name}-renders/images"] + [
-        "--truth", f"{work}/{name}-renders/truth.jsonl", "--scorer", "unipt/clip-tiny", "--output", f"{work}/{name}",
+        "--truth", f"{work}/{name}-renders/truth.jsonl", "--scorer", "unipt/clip-tiny", "--recipe", recipe,
+        "--output", f"{work}/{name}",
         "--seed", seed, "--captions-per-image", captions, "--license", "apache-2.0",
     ]  # fmt: skip
 
@@ -93,14 +94,14 @@ def model_stages(work):
             [*RENDER, "--output", f"{work}/luperson-t-renders", "--identities", 1000, "--views", 1, "--seed", 9100]
             + ["--layout", "images"],
         ),
-        ("Build the sample dataset", "LUPerson-T in small.", luperson_t(work, "luperson-t", 0, 2)),
+        ("Build the sample dataset", "LUPerson-T in small.", luperson_t(work, "luperson-t", "best", 0, 2)),
         (
             "Render the pre-training people",
             "Unlabelled, as LUPerson.",
             [*RENDER, "--output", f"{work}/pretraining-renders", "--identities", 6000, "--views", 2, "--seed", 9200]
             + ["--layout", "images"],
         ),
-        ("Build the pre-training dataset", "Pseudo-texts.", luperson_t(work, "pretraining", 1, 4)),
+        ("Build the pre-training dataset", "Pseudo-texts.", luperson_t(work, "pretraining", "paper", 1, 4)),
         ("Render the benchmark", "In CUHK-PEDES's layout; 200 test people.", render_benchmark(work)),
         ("Read the benchmark", "Parquet.", read_benchmark(work)),
         (
