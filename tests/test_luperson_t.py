@@ -305,7 +305,7 @@ def test_the_command_explains_itself_and_fails_without_a_traceback(people, tiny_
 
 def test_a_complete_output_is_left_alone_and_other_settings_are_refused(built, people, tiny_clip_folder):
     before = {path: path.stat().st_mtime_ns for path in built.rglob("*")}
-    common = ["--images", people / "images", "--scorer", tiny_clip_folder, "--output", built]
+    common = ["--images", people / "images", "--scorer", tiny_clip_folder, "--output", built, "--recipe", "paper"]
     common += ["--truth", people / "truth.jsonl"]
     same = run_command_line(*common, "--batch-size", 3)
     assert same.returncode == 0 and "already complete" in same.stdout
