@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from .convert import add_convert_command
 from .user_errors import UserError, run_command
 
 EPILOG = """examples:
@@ -67,6 +68,7 @@ def make_parser():
     search.add_argument("--json", action="store_true", help="print the results as JSON, for scripts")
     search.add_argument("--model", help="where the gallery's model is now (default: where it was when indexing)")
     search.set_defaults(run=run_search)
+    add_convert_command(commands)
     for command in (index, search):
         command.add_argument("--cpu", action="store_true", help="stay on the CPU even where there is a GPU")
     return parser
