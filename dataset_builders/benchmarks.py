@@ -123,7 +123,7 @@ did not choose to be in it, so do not publish the images further than those term
 anybody.
 """
     about = {
-        "pretty_name": benchmark.title,
+        "pretty_name": f"Data in {benchmark.title}'s layout" if differing else benchmark.title,
         "license": license_name,
         "language": ["en"],
         "task_categories": ["text-to-image", "image-to-text"],

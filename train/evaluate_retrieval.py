@@ -25,7 +25,15 @@ import numpy as np
 
 from arguments import parse_arguments, require
 from confidence import identity_intervals
-from evaluation_report import METRICS, markdown, print_table, write_aside, write_contact_sheet, write_json
+from evaluation_report import (
+    METRICS,
+    benchmark_title,
+    markdown,
+    print_table,
+    write_aside,
+    write_contact_sheet,
+    write_json,
+)
 from metrics.person_retrieval.person_retrieval import DIRECTIONS, per_query_percent, query_scores
 from modeling_unipt.output_folders import SETTINGS_FILE
 from modeling_unipt.user_errors import UserError, run_command
@@ -159,6 +167,7 @@ def main(argv=None):
             embedded = embed_rows(model, processor, rows, arguments.batch_size)
             met = "baseline" if isinstance(processor, BaselineProcessor) else setting(name, dataset)
             about = {"model": name, "dataset": dataset, "split": arguments.split, "setting": met}
+            about["benchmark"] = benchmark_title(dataset)
             about |= {"average_precision": arguments.average_precision, "text_limit": text_limit(processor)}
             about["captions_truncated"] = count_truncated(processor, embedded.captions)
             for direction in DIRECTIONS if arguments.direction == "both" else [arguments.direction]:

@@ -21,6 +21,28 @@ def write_aside(path, text):
     os.replace(aside, path)
 
 
+def public_name(name):
+    """A Hub id as it is; of a local path its last part."""
+    path = Path(str(name))
+    local = path.exists() or path.is_absolute() or str(name).startswith((".", "~")) or len(path.parts) > 2
+    return path.resolve().name if local and path.name in ("", ".", "..") else path.name if local else str(name)
+
+
+def benchmark_title(dataset):
+    """What a dataset calls itself: the ``pretty_name`` of its card, which for data in a benchmark's layout is not the
+    benchmark's name; else its :func:`public_name`."""
+    folder = Path(dataset)
+    if not folder.is_dir():
+        return public_name(dataset)
+    from huggingface_hub import metadata_load
+
+    try:
+        header = metadata_load(folder / "README.md") or {}
+    except Exception:  # no card, or one whose YAML is broken
+        header = {}
+    return str(header.get("pretty_name") or public_name(dataset))
+
+
 def print_table(records, name_key="model"):
     """Print metrics in percent, one record a line, and what they were measured on."""
     several = [key for key in ("dataset", "direction") if len({record.get(key) for record in records}) > 1]
