@@ -1,22 +1,24 @@
 """Read a benchmark of text-to-image person retrieval in its official layout into a Parquet dataset with its splits.
 
     python -m dataset_builders.benchmarks cuhk-pedes --source CUHK-PEDES --output cuhk-pedes
+    python -m dataset_builders.benchmarks icfg-pedes --source ICFG-PEDES --output icfg-pedes
+    python -m dataset_builders.benchmarks rstpreid --source RSTPReid --output rstpreid
+    python -m dataset_builders.benchmarks ufine6926 --source UFine6926 --output ufine6926
 
-Each row is one image: ``image``, ``image_id``, ``person_id``, ``captions``, ``file_path``.
+Each row is one image: ``image``, ``image_id``, ``person_id``, ``captions``, ``file_path``. The numbers of people,
+images and captions of each split must be the published ones; ``--allow-partial`` goes on without, and the card says so.
 """
 
 import argparse
-import hashlib
-import json
 import shutil
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from modeling_unipt.image_files import write_rejected
 from modeling_unipt.output_folders import finish_output, start_output
 from modeling_unipt.user_errors import UserError, run_command
 
+from .benchmark_checks import OFFICIAL, check_counts, check_images, check_readable
+from .benchmark_layouts import LAYOUTS, SPLITS, read_benchmark
 from .image_sources import FolderSource
 from .parquet_dataset import SHARD_ROWS, ShardWriter, arrow_schema, shard_paths, write_card
 from .source_images import fingerprint, read_batches, readable
@@ -28,99 +30,21 @@ COLUMNS = {
     "captions": ["string"],
     "file_path": "string",
 }
-SPLITS = ("train", "val", "test")
 BATCH = 64
 
 
-@dataclass(frozen=True)
-class Record:
-    """One annotated image; ``file_path`` is relative to the benchmark's image folder."""
-
-    split: str
-    file_path: str
-    person_id: int
-    captions: list
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A benchmark as read: its records in the annotation's order, their image folder, the annotation file's hash."""
-
-    title: str
-    images: Path
-    records: list
-    annotation_sha256: str
-
-
-def read_cuhk_pedes(source):
-    """CUHK-PEDES: ``reid_raw.json`` beside ``imgs/``, a list of {split, captions, file_path, processed_tokens, id}.
-
-    Raises:
-        UserError: a file or key is missing or not what it should be.
-    """
-    source = Path(source)
-    if not source.is_dir():
-        raise UserError(f"folder {source} does not exist; give the folder that holds reid_raw.json and imgs/")
-    annotation = source / "reid_raw.json"
-    if not annotation.is_file():
-        if (source / "caption_all.json").is_file():
-            raise UserError(
-                f"{source} holds caption_all.json, which does not say the split of an image; "
-                "the loader needs reid_raw.json, which the benchmark's authors ship beside it"
-            )
-        raise UserError(f"{source} holds no reid_raw.json; give the folder that holds reid_raw.json and imgs/")
-    if not (source / "imgs").is_dir():
-        raise UserError(f"{source} holds reid_raw.json and no folder imgs/ with the images")
-    content = annotation.read_bytes()
-    try:
-        entries = json.loads(content)
-    except ValueError as error:
-        raise UserError(f"{annotation} is not valid JSON ({error})") from None
-    if not isinstance(entries, list) or not entries:
-        raise UserError(f"{annotation} must be a JSON list of images that is not empty")
-    records = [_record(annotation, number, entry) for number, entry in enumerate(entries)]
-    twice = [path for path, times in Counter(record.file_path for record in records).items() if times > 1]
-    if twice:
-        raise UserError(f"{annotation} lists {len(twice)} images more than once, such as '{twice[0]}'")
-    return Benchmark("CUHK-PEDES", source / "imgs", records, hashlib.sha256(content).hexdigest())
-
-
-def _record(annotation, number, entry):
-    where = f"{annotation}: entry {number} (counted from 0)"
-    if not isinstance(entry, dict):
-        raise UserError(f"{where} is not a mapping")
-    for key in ("split", "captions", "file_path", "id"):
-        if key not in entry:
-            hint = "; caption_all.json has no splits, give reid_raw.json" if key == "split" else ""
-            raise UserError(f"{where} lacks the key '{key}'{hint}")
-    split, captions, path, person = (entry[key] for key in ("split", "captions", "file_path", "id"))
-    if split not in SPLITS:
-        raise UserError(f"{where} has the split '{split}', which is none of {', '.join(SPLITS)}")
-    if not isinstance(captions, list) or not captions or not all(isinstance(text, str) for text in captions):
-        raise UserError(f"{where}: 'captions' must be a list of texts that is not empty")
-    if not isinstance(person, int) or isinstance(person, bool):
-        raise UserError(f"{where}: 'id' must be a whole number, not {person!r}")
-    if not isinstance(path, str) or not path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise UserError(f"{where}: 'file_path' must be a path below imgs/, not {path!r}")
-    return Record(split, path, person, [text.strip() for text in captions])
-
-
-READERS = {"cuhk-pedes": read_cuhk_pedes}
-
-
-def build(folder, benchmark, paths, workers):
-    """Write the splits of ``benchmark`` to ``folder``; ``paths``: index of a usable record -> relative path.
+def build(folder, benchmark, records, workers):
+    """Write the splits of ``benchmark`` to ``folder``; ``records``: those whose image is there.
 
     Returns:
-        (split -> number of rows, list of (file, reason) refused).
+        (split -> rows and bytes, split -> identities, images and captions, list of (file, reason) refused).
     """
     from tqdm import tqdm
 
-    records = [benchmark.records[index] for index in paths]
-    source = FolderSource(benchmark.images, list(paths.values()))
+    source = FolderSource(benchmark.images, [Path(record.file_path) for record in records])
     schema, rejected, splits, counts = arrow_schema(COLUMNS), [], {}, {}
     present = [split for split in SPLITS if any(record.split == split for record in benchmark.records)]
-    with tqdm(total=len(paths), desc=benchmark.title, unit="image") as bar:
+    with tqdm(total=len(records), desc=benchmark.title, unit="image") as bar:
         for split in present:
             positions = [position for position, record in enumerate(records) if record.split == split]
             splits[split] = {"num_bytes": 0, "num_examples": 0}
@@ -155,17 +79,24 @@ def build(folder, benchmark, paths, workers):
     return splits, counts, rejected
 
 
-def write_benchmark_card(folder, benchmark, splits, counts, rejected, license_name):
-    rows = "\n".join(
-        f"| {split} | {count['identities']} | {count['images']} | {count['captions']} |"
-        for split, count in counts.items()
-    )
-    incomplete = (
-        f"\n**Incomplete**: {len(rejected)} annotated images are missing or unreadable (`rejected.jsonl`). Scores on "
-        "this copy are not comparable with published ones.\n"
-        if rejected
-        else ""
-    )
+def write_benchmark_card(folder, benchmark, splits, counts, rejected, differing, license_name):
+    def cells(split, count):
+        official = OFFICIAL[benchmark.name].get(split, (None,) * 3)
+        told = ["unknown" if number is None else f"{number:,}" for number in official]
+        return " | ".join(f"{number:,} | {should}" for number, should in zip(count.values(), told, strict=True))
+
+    rows = "\n".join(f"| {split} | {cells(split, count)} |" for split, count in counts.items())
+    incomplete = ""
+    if rejected:
+        incomplete += (
+            f"\n**Incomplete**: {len(rejected)} annotated images are missing or unreadable (`rejected.jsonl`). Scores "
+            "on this copy are not comparable with published ones.\n"
+        )
+    if differing:
+        incomplete += (
+            f"\n**Not the official {benchmark.title}** but data in its layout: {'; '.join(differing)}. Scores on it "
+            "are not comparable with published ones.\n"
+        )
     body = f"""\
 # {benchmark.title}
 
@@ -173,8 +104,8 @@ Images of people with captions, read from the benchmark's official layout by
 `python -m dataset_builders.benchmarks`; the captions and splits are the annotation file's own (sha256
 `{benchmark.annotation_sha256[:12]}`). One row is one image; every caption of a test image is a query.
 {incomplete}
-| split | identities | images | captions |
-|---|---|---|---|
+| split | identities | official | images | official | captions | official |
+|---|---|---|---|---|---|---|
 {rows}
 
 | column | content |
@@ -192,7 +123,7 @@ did not choose to be in it, so do not publish the images further than those term
 anybody.
 """
     about = {
-        "pretty_name": benchmark.title,
+        "pretty_name": f"Data in {benchmark.title}'s layout" if differing else benchmark.title,
         "license": license_name,
         "language": ["en"],
         "task_categories": ["text-to-image", "image-to-text"],
@@ -209,12 +140,17 @@ def parse(argv):
         epilog="example: python -m dataset_builders.benchmarks cuhk-pedes --source CUHK-PEDES --output cuhk-pedes",
     )
     commands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    for name, reader in READERS.items():
-        summary = reader.__doc__.splitlines()[0].replace("``", "")
-        command = commands.add_parser(name, help=summary, description=summary)
+    for name, layout in LAYOUTS.items():
+        beside = f"{layout.annotations[0]} beside {layout.images or 'images'}/"
+        command = commands.add_parser(name, help=f"{layout.title}: {beside}", description=f"{layout.title}: {beside}.")
         command.add_argument("--source", required=True, help="folder of the benchmark as its authors ship it")
         command.add_argument("--output", required=True, help="folder for the dataset; must be new")
-        command.add_argument("--allow-partial", action="store_true", help="go on where annotated images are missing")
+        command.add_argument(
+            "--allow-partial",
+            action="store_true",
+            help="go on where images are missing or unreadable or the numbers are not the published ones: a subset, or "
+            "other data in this layout",
+        )
         command.add_argument("--workers", type=int, default=1, help="threads that read and decode images (default: 1)")
         command.add_argument("--license", default="other", help="licence named in the dataset card (default: other)")
     arguments = parser.parse_args(argv)
@@ -225,44 +161,37 @@ def parse(argv):
 
 def main(argv=None):
     arguments = parse(argv)
-    benchmark = READERS[arguments.benchmark](arguments.source)
-    listed = {index: Path(record.file_path) for index, record in enumerate(benchmark.records)}
-    paths = {index: path for index, path in listed.items() if (benchmark.images / path).is_file()}
-    missing = [str(path) for index, path in listed.items() if index not in paths]
-    if missing and not (arguments.allow_partial and paths):
-        hint = "; complete the images, or pass --allow-partial to go on without them" if paths else ""
-        raise UserError(
-            f"{len(missing)} of {len(listed)} annotated images are missing in {benchmark.images}, "
-            f"such as {missing[0]}{hint}"
-        )
+    benchmark = read_benchmark(arguments.benchmark, arguments.source)
+    differing = check_counts(benchmark, arguments.allow_partial)
+    records = [record for record in benchmark.records if (benchmark.images / record.file_path).is_file()]
+    missing = check_images(benchmark, records, arguments.allow_partial)
     settings = {
         "benchmark": arguments.benchmark,
         "annotation": benchmark.annotation_sha256[:12],
-        "images": fingerprint(benchmark.images, list(paths.values())),
+        "images": fingerprint(benchmark.images, [Path(record.file_path) for record in records]),
         "license": arguments.license,
     }
     folder = start_output(arguments.output, settings)
     if folder is None:
         return
     try:
-        splits, counts, rejected = build(folder, benchmark, paths, arguments.workers)
-    except UserError:
+        splits, counts, rejected = build(folder, benchmark, records, arguments.workers)
+        check_readable(benchmark, rejected, arguments.allow_partial)
+    except BaseException:
         shutil.rmtree(folder)
         raise
     rejected = [(path, "missing") for path in missing] + rejected
     write_rejected(folder / "rejected.jsonl", [(readable(path), reason) for path, reason in rejected])
-    write_benchmark_card(folder, benchmark, splits, counts, rejected, arguments.license)
+    write_benchmark_card(folder, benchmark, splits, counts, rejected, differing, arguments.license)
     finish_output(folder, arguments.output)
     told = ", ".join(
         f"{split} {count['images']} images of {count['identities']} people" for split, count in counts.items()
     )
-    refused = (
-        f"; {len(rejected)} annotated images are missing or unreadable (rejected.jsonl), so scores are not comparable "
-        "with published ones"
-        if rejected
-        else ""
-    )
-    print(f"wrote {arguments.output}: {told}{refused}")
+    print(f"wrote {arguments.output}: {told}")
+    if rejected:
+        print(f"{len(rejected)} annotated images are missing or unreadable (rejected.jsonl): scores are not comparable")
+    if differing:
+        print(f"not the official {benchmark.title}, so scores are not comparable: {differing[0]}")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ class HubDataset:
             origin, or it is public and ``private`` was asked for.
     """
 
+    kind = "dataset"  # as huggingface_hub names the kind of a repository
+
     def __init__(self, name, private=False):
         from huggingface_hub import HfApi, constants, get_token
 
@@ -48,9 +50,9 @@ class HubDataset:
                     f"there is no token to write to {name} with; set HF_TOKEN or run `hf auth login`, with a token of "
                     "role write from https://huggingface.co/settings/tokens"
                 )
-            made = self.api.create_repo(name, repo_type="dataset", private=private or None, exist_ok=True)
+            made = self.api.create_repo(name, repo_type=self.kind, private=private or None, exist_ok=True)
             self.name = made.repo_id
-            info = self.api.dataset_info(self.name, expand=["private"])
+            info = self.api.repo_info(self.name, repo_type=self.kind, expand=["private"])
             if private and not info.private:
                 raise UserError(
                     f"{self.name} is there and public, which --private does not change; make it private in its "
@@ -72,7 +74,7 @@ class HubDataset:
 
         with self._told():
             additions = [CommitOperationAdd(name, str(path)) for name, path in files]
-            self.api.preupload_lfs_files(self.name, additions, repo_type="dataset", free_memory=False)
+            self.api.preupload_lfs_files(self.name, additions, repo_type=self.kind, free_memory=False)
         return additions
 
     def publish(self, folder):
@@ -102,14 +104,14 @@ class HubDataset:
                 stale = [name for name in fnmatch.filter(self._files(), SHARDS) if name not in kept]
                 operations += map(CommitOperationDelete, stale)
                 commit = self.api.create_commit(
-                    self.name, operations, commit_message="Dataset built by UniPT's luperson_t", repo_type="dataset"
+                    self.name, operations, commit_message="Dataset built by UniPT's luperson_t", repo_type=self.kind
                 )
         except UserError as error:
             raise UserError(f"{error}; {folder} is complete, and the same command goes on sending it") from None
         print(f"{self.name} holds {folder}: {commit.commit_url}")
 
     def _files(self):
-        return self.api.list_repo_files(self.name, repo_type="dataset")
+        return self.api.list_repo_files(self.name, repo_type=self.kind)
 
     @contextlib.contextmanager
     def _told(self):
@@ -127,9 +129,9 @@ class HubDataset:
         said = getattr(error, "server_message", None) or str(error) or type(error).__name__
         said = " ".join(said.split())
         if isinstance(error, HFValidationError):
-            return f"'{self.name}' cannot name a dataset on the Hub: {said}"
+            return f"'{self.name}' cannot name a {self.kind} on the Hub: {said}"
         if isinstance(error, RepositoryNotFoundError) or status == 404:
-            return f"the Hub has no dataset {self.name} that this token may see"
+            return f"the Hub has no {self.kind} {self.name} that this token may see"
         if status == 401:
             return f"the Hub does not accept the token of HF_TOKEN or `hf auth login`: {said}"
         if status == 403:

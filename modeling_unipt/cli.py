@@ -2,6 +2,8 @@
 
 import argparse
 
+from .convert import add_convert_command
+from .gallery_cli import run_add, run_index, run_info, run_remove, run_search
 from .user_errors import run_command
 
 EPILOG = """examples:
@@ -57,7 +59,7 @@ def make_parser():
 
     index = subparser(
         "index",
-        "run_index",
+        run_index,
         "embed a folder of person crops into a gallery",
         INDEX_HELP,
         "unipt index crops/ --model unipt/unipt-tiny --output my-gallery --metadata cameras.csv",
@@ -75,7 +77,7 @@ def make_parser():
 
     search = subparser(
         "search",
-        "run_search",
+        run_search,
         "find the images that fit a description, or resemble a picture",
         SEARCH_HELP,
         'unipt search my-gallery "an old man with a cane and a gray coat" --where camera=3 --contact-sheet found.png',
@@ -89,7 +91,7 @@ def make_parser():
 
     add = subparser(
         "add",
-        "run_add",
+        run_add,
         "embed more images into a gallery",
         ADD_HELP,
         "unipt add my-gallery new-crops/ --metadata new-cameras.csv",
@@ -99,7 +101,7 @@ def make_parser():
 
     remove = subparser(
         "remove",
-        "run_remove",
+        run_remove,
         "take images out of a gallery",
         REMOVE_HELP,
         "unipt remove my-gallery cam_b/person_5.jpg",
@@ -107,8 +109,10 @@ def make_parser():
     remove.add_argument("gallery", metavar="GALLERY", help="folder written by unipt index")
     remove.add_argument("names", metavar="NAME", nargs="+", help="file name or id of an image")
 
-    info = subparser("info", "run_info", "show what a gallery holds", INFO_HELP, "unipt info my-gallery")
+    info = subparser("info", run_info, "show what a gallery holds", INFO_HELP, "unipt info my-gallery")
     info.add_argument("gallery", metavar="GALLERY", help="folder written by unipt index")
+
+    add_convert_command(commands)
 
     for command in (index, add):
         command.add_argument("--metadata", metavar="FILE", help=METADATA_HELP)
@@ -123,10 +127,8 @@ def make_parser():
 
 
 def main(argv=None):
-    from . import gallery_cli
-
     arguments = make_parser().parse_args(argv)
-    run_command(lambda: getattr(gallery_cli, arguments.run)(arguments))
+    run_command(lambda: arguments.run(arguments))
 
 
 if __name__ == "__main__":

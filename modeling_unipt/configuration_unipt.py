@@ -4,7 +4,7 @@ import math
 
 from transformers import AutoConfig, PreTrainedConfig
 
-POOLINGS = ("max", "mean")
+POOLINGS = ("max", "mean", "class")
 
 
 class UniPTConfig(PreTrainedConfig):
@@ -18,7 +18,8 @@ class UniPTConfig(PreTrainedConfig):
         vision_config (`PreTrainedConfig` or `dict`): a ViT, DeiT or CLIP vision encoder. ``image_size`` stays the
             encoder's native one; pictures of other sizes get interpolated position embeddings.
         projection_dim (`int`): length of an embedding.
-        pooling (`str`): ``"max"`` (the paper's) or ``"mean"`` over the projected tokens, padding left out.
+        pooling (`str`): ``"max"`` (the paper's) or ``"mean"`` over the projected tokens, padding left out, or
+            ``"class"``: the image's first token and the text's last one, as CLIP pools.
         logit_scale_init_value (`float`): natural logarithm of the factor on cosine similarities.
         learnable_logit_scale (`bool`): whether training changes that factor; it is capped at 100 either way.
         mlm_loss_weight (`float`): beta of equation 3, the weight of the masked language modelling loss.

@@ -129,3 +129,23 @@ def image_folder(tmp_path):
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "torn.png").write_bytes((folder / "person_0.png").read_bytes()[:200])
     return folder
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """The stand-in, to which this process's huggingface_hub talks, with a token."""
+    from types import SimpleNamespace
+
+    import huggingface_hub
+    from hub_stand_in import TOKEN, HubStandIn
+
+    with HubStandIn() as hub:
+        constants = huggingface_hub.constants
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/{revision}/{filename}")
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        monkeypatch.setattr(huggingface_hub.utils._http, "time", SimpleNamespace(sleep=lambda seconds: None))
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield hub

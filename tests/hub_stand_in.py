@@ -1,4 +1,4 @@
-"""A stand-in of the Hugging Face Hub on 127.0.0.1: just the requests that sending a dataset makes, over plain LFS.
+"""A stand-in of the Hugging Face Hub on 127.0.0.1: just the requests that sending a repository makes, over plain LFS.
 
 It knows no Xet, which is the client's default where hf_xet is installed; set HF_HUB_DISABLE_XET=1 for the client.
 """
@@ -15,13 +15,13 @@ TOKEN = "hf_standin"
 REPO = r"(?P<repo>[\w.-]+/[\w.-]+)"
 ROUTES = {
     "create": ("POST", r"/api/repos/create"),
-    "info": ("GET", rf"/api/datasets/{REPO}(/revision/main)?"),
-    "tree": ("GET", rf"/api/datasets/{REPO}/tree/main"),
-    "preupload": ("POST", rf"/api/datasets/{REPO}/preupload/main"),
-    "batch": ("POST", rf"/datasets/{REPO}\.git/info/lfs/objects/batch"),
+    "info": ("GET", rf"/api/(datasets|models)/{REPO}(/revision/main)?"),
+    "tree": ("GET", rf"/api/(datasets|models)/{REPO}/tree/main"),
+    "preupload": ("POST", rf"/api/(datasets|models)/{REPO}/preupload/main"),
+    "batch": ("POST", rf"/(datasets/)?{REPO}\.git/info/lfs/objects/batch"),
     "put": ("PUT", r"/lfs/(?P<oid>[0-9a-f]{64})"),
     "yaml": ("POST", r"/api/validate-yaml"),
-    "commit": ("POST", rf"/api/datasets/{REPO}/commit/main"),
+    "commit": ("POST", rf"/api/(datasets|models)/{REPO}/commit/main"),
 }
 OWNER = "me"
 CLIENT_STATISTICS = "/api/agent-harnesses"  # which the client asks for by itself, once a day
@@ -46,7 +46,7 @@ class HubStandIn:
     """
 
     def __init__(self):
-        self.objects, self.files, self.commits, self.private = {}, {}, {}, set()
+        self.objects, self.files, self.commits, self.private, self._pages = {}, {}, {}, set(), {}
         self.sent, self.asked, self._faults = Counter(), [], {}
         self.stuck = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
@@ -93,14 +93,16 @@ class HubStandIn:
 
     def _create(self, body):
         asked = json.loads(body)
-        assert asked["type"] == "dataset"
+        kind = asked.get("type", "model")
+        assert kind in ("dataset", "model")
         namespace = asked["organization"] or OWNER
         if namespace != OWNER:
-            raise Refused(403, f"You don't have the rights to create a dataset under the namespace {namespace}")
+            raise Refused(403, f"You don't have the rights to create a {kind} under the namespace {namespace}")
         repo = f"{namespace}/{asked['name']}"
-        answer = {"url": f"{self.endpoint}/datasets/{repo}"}
+        self._pages[repo] = f"{self.endpoint}/{'datasets/' * (kind == 'dataset')}{repo}"
+        answer = {"url": self._pages[repo]}
         if repo in self.files:
-            raise Refused(409, {"error": "You already created this dataset repo", **answer})
+            raise Refused(409, {"error": f"You already created this {kind} repo", **answer})
         self.files[repo], self.commits[repo] = {".gitattributes": b""}, []
         self.private |= {repo} if asked.get("visibility") == "private" or asked.get("private") else set()
         return answer
@@ -117,7 +119,8 @@ class HubStandIn:
     def _preupload(self, body, repo):
         answers = []
         for file in json.loads(body)["files"]:
-            large, held = file["path"].endswith((".parquet", ".png", ".jpg")), self.files[repo].get(file["path"])
+            large = file["path"].endswith((".parquet", ".png", ".jpg", ".safetensors"))
+            held = self.files[repo].get(file["path"])
             oid = None
             if held is not None:
                 oid = hashlib.sha256(held).hexdigest() if large else _git_hash(held)
@@ -161,7 +164,7 @@ class HubStandIn:
         self.files[repo] = files
         self.commits[repo].append(added)
         oid = f"{len(self.commits[repo]):040x}"
-        return {"commitOid": oid, "commitUrl": f"{self.endpoint}/datasets/{repo}/commit/{oid}"}
+        return {"commitOid": oid, "commitUrl": f"{self._pages[repo]}/commit/{oid}"}
 
 
 def _route(method, path):

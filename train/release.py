@@ -19,6 +19,7 @@ from modeling_unipt.user_errors import run_command
 from stages import LAUNCH, PYTHON, RENDER, ROOT, command_line, run_stages
 
 CARDS = Path(__file__).parent / "cards"
+MACHINE = f"{platform.machine()}, two CPU cores, no accelerator"
 
 
 def clip_stages(work):
@@ -60,12 +61,12 @@ def render_benchmark(work):
 
 def read_benchmark(work):
     return [*PYTHON, "-m", "dataset_builders.benchmarks", "cuhk-pedes"] + [
-        "--source", f"{work}/benchmark", "--output", f"{work}/cuhk-pedes",
+        "--source", f"{work}/benchmark", "--output", f"{work}/cuhk-pedes", "--allow-partial",
     ]  # fmt: skip
 
 
 def evaluate(work, *models):
-    return [*PYTHON, "train/evaluate_retrieval.py", "--dataset", f"{work}/cuhk-pedes", "--model", *models]
+    return [*PYTHON, "train/evaluate_retrieval.py", "--model", *models, "--dataset", f"{work}/cuhk-pedes"]
 
 
 def calibration_stages(work):
@@ -116,11 +117,6 @@ def model_stages(work):
             [*LAUNCH, "train/finetune.py", "--config", "train/configs/finetune_tiny.yaml", "--max_steps", 2500]
             + ["--model", f"{work}/pretrained", "--dataset", f"{work}/cuhk-pedes", "--output_dir", f"{work}/finetuned"],
         ),
-        (
-            "Evaluate",
-            "What the first half is worth alone.",
-            evaluate(work, f"{work}/pretrained") + ["--output", f"{work}/evaluation.json"],
-        ),
     ]
 
 
@@ -142,8 +138,7 @@ def save_half(model, folder):
 
 def fill_card(name, **values):
     """The text of ``cards/<name>.md`` with its ``$placeholders`` filled."""
-    machine = f"{platform.machine()}, two CPU cores, no accelerator"
-    return Template((CARDS / f"{name}.md").read_text(encoding="utf-8")).substitute(machine=machine, **values)
+    return Template((CARDS / f"{name}.md").read_text(encoding="utf-8")).substitute(machine=MACHINE, **values)
 
 
 def release_clip(work):
@@ -179,20 +174,31 @@ def release_model(work):
     shutil.rmtree(target, ignore_errors=True)
     save_half(model, target)
     processor.save_pretrained(target)
-    command = evaluate(work, "unipt/unipt-tiny") + ["--output", f"{work}/evaluation-released.json"]
-    run_stages([("Evaluate what is released", "Its weights are rounded to float16.", command)])
-    (before,) = json.loads((Path(work) / "evaluation.json").read_text(encoding="utf-8"))
-    (after,) = json.loads((Path(work) / "evaluation-released.json").read_text(encoding="utf-8"))
-    names = ("R1", "R5", "R10", "mAP", "mINP")
-    values = {f"zero_shot_{name}": f"{before[name]:.2f}" for name in names}
-    values |= {f"finetuned_{name}": f"{after[name]:.2f}" for name in names}
-    values |= {name: after[name] for name in ("queries", "gallery", "identities")}
-    values["chance"] = f"{100 / after['identities']:.1f}"
-    values["oracle"] = f"{oracle_rank_1(Path(work) / 'benchmark'):.1f}"
-    again = (render_benchmark("runs/card"), read_benchmark("runs/card"), evaluate("runs/card", "unipt/unipt-tiny"))
-    values["commands"] = "\n".join(command_line(command) for command in again)
-    (target / "README.md").write_text(fill_card("unipt-tiny", **values), encoding="utf-8")
     print(f"released {target.relative_to(ROOT)}")
+
+
+def write_unipt_card(work):
+    """Evaluate the released weights, which are rounded to float16, beside the pre-trained model, and write the card."""
+    from model_card import read_records, write_model_card
+
+    target, output = "unipt/unipt-tiny", f"{work}/evaluation.json"
+    command = evaluate(work, f"{work}/pretrained", target) + ["--output", output]
+    run_stages([("Evaluate what is released", "And what pre-training is worth alone.", command)])
+    again = (render_benchmark("runs/card"), read_benchmark("runs/card"), evaluate("runs/card", target))
+    about = fill_card(
+        "unipt-tiny",
+        oracle=f"{oracle_rank_1(Path(work) / 'benchmark'):.1f}",
+        commands="\n".join(command_line(command) for command in again),
+    )
+    write_model_card(
+        ROOT / target,
+        read_records([output]),
+        license="apache-2.0",
+        about=about,
+        hardware=MACHINE,
+        tags=["synthetic"],
+        trained_as=f"{work}/finetuned",
+    )
 
 
 def main(argv=None):
@@ -207,6 +213,7 @@ def main(argv=None):
     run_stages(model_stages(work))
     release_dataset(work)
     release_model(work)
+    write_unipt_card(work)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,14 @@ def masked_language_modeling_loss(logits, labels):
 
 
 def pool_tokens(tokens, attention_mask=None, pooling="max"):
-    """(batch, tokens, dim) to (batch, dim): the maximum or mean over the tokens whose ``attention_mask`` is not 0."""
+    """(batch, tokens, dim) to (batch, dim): the maximum or mean over the tokens whose ``attention_mask`` is not 0; for
+    pooling "class" the last of these, or the first token where there is no mask, as of an image."""
+    if pooling == "class":
+        if attention_mask is None:
+            return tokens[:, 0]
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        last = (attention_mask.to(torch.bool) * positions).argmax(dim=1)
+        return tokens[torch.arange(len(tokens), device=tokens.device), last]
     if attention_mask is None:
         return tokens.amax(dim=1) if pooling == "max" else tokens.mean(dim=1)
     kept = attention_mask.to(torch.bool)[:, :, None]
@@ -264,6 +271,8 @@ class UniPTModel(UniPTPreTrainedModel):
             input_ids=input_ids, attention_mask=attention_mask, **optional, **kwargs, return_dict=True
         )
         tokens = outputs.last_hidden_state
+        if attention_mask is None:
+            attention_mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
         return BaseModelOutputWithPooling(
             last_hidden_state=tokens,
             pooler_output=pool_tokens(self.text_projection(tokens), attention_mask, self.config.pooling),

@@ -1,6 +1,9 @@
 """Rank-k, mAP and mINP of person retrieval, as text-to-image person re-identification counts them (IRRA's protocol).
 
 This file stands alone: it is an ``evaluate`` module and imports nothing of this project.
+
+Only the ranks of the hits are needed, and the rank of a hit is one more than the number of gallery items before it. So
+nothing is sorted: similarities are computed for a block of queries at a time, and for each hit they are counted.
 """
 
 import datasets
@@ -8,10 +11,13 @@ import evaluate
 import numpy as np
 
 _DESCRIPTION = """\
-Every query embedding is compared with every gallery embedding by cosine similarity. A gallery item is a hit when it has
-the query's person_id; ties in similarity are broken in favour of the lower gallery index.
+Every query embedding is compared with every gallery embedding by cosine similarity, in float32. A gallery item is a hit
+when it has the query's person_id. An item's rank is 1 + the number of items of greater similarity + the number of items
+of equal similarity and lower gallery index, so that ties are broken in favour of the lower index.
 Rank-k: share of queries with a hit among the first k. AP: mean of the precision at each hit; mAP: its mean.
 INP: number of hits / rank of the last hit; mINP: its mean. A query without any hit counts as 0 in all of them.
+The trapezoidal AP of LGUR and older person search code is the mean over hits of (precision before the hit + precision
+at the hit) / 2, where the precision before the first rank is 1. It is larger: never compare it with the mean.
 """
 
 _CITATION = """\
@@ -25,10 +31,12 @@ _CITATION = """\
 
 _KWARGS = """\
 Args:
-    text_embeds: (Q, D) query embeddings, need not be normalised.
-    text_person_ids: (Q,) person_id of each query.
-    image_embeds: (G, D) gallery embeddings.
-    image_person_ids: (G,) person_id of each gallery item.
+    text_embeds: (T, D), need not be normalised.
+    text_person_ids: (T,) person_id of each text.
+    image_embeds: (I, D), need not be normalised.
+    image_person_ids: (I,) person_id of each image.
+    direction: "text-to-image" (texts are the queries, images the gallery) or "image-to-text".
+    average_precision: "mean" (IRRA's) or "trapezoidal" (LGUR's).
 Returns:
     R1, R5, R10, mAP, mINP in percent, and queries_without_match, a count.
 Example:
@@ -36,75 +44,122 @@ Example:
     >>> metric.compute(text_embeds=[[1.0, 0.0]], text_person_ids=[7], image_embeds=[[0.9, 0.1]], image_person_ids=[7])
 """
 
-BLOCK_ROWS = 512
+DIRECTIONS = ("text-to-image", "image-to-text")
+AVERAGE_PRECISIONS = ("mean", "trapezoidal")
+BLOCK_VALUES = 1 << 24  # similarities in memory at once, of float32: 64 MiB
 
 
-def _normalise(embeds):
-    embeds = np.asarray(embeds, dtype=np.float32)
-    norms = np.linalg.norm(embeds, axis=1, keepdims=True)
-    return embeds / np.maximum(norms, 1e-12)
+def _normalised(embeds):
+    embeds = np.array(embeds, dtype=np.float32)
+    if not np.isfinite(embeds).all():
+        raise ValueError("embeddings hold NaN or infinity; nothing can be ranked by them")
+    if embeds.ndim == 2:
+        embeds /= np.maximum(np.linalg.norm(embeds, axis=1, keepdims=True), 1e-12)
+    return embeds
 
 
-def hit_ranks(similarity, hits):
-    """1-based rank of every hit of every query, ties to the lower gallery index.
+def _hits(query_person_ids, gallery_person_ids):
+    """For each query, the ascending gallery indices that have its person_id, as a list."""
+    people, person = np.unique(gallery_person_ids, return_inverse=True)
+    order = np.argsort(person, kind="stable")
+    of_person = [part.tolist() for part in np.split(order, np.cumsum(np.bincount(person))[:-1])]
+    known = np.minimum(np.searchsorted(people, query_person_ids), len(people) - 1)
+    matches = people[known] == query_person_ids
+    return [of_person[index] if match else [] for index, match in zip(known, matches, strict=True)]
+
+
+def _ranks(row, hits, before):
+    """Ascending 1-based ranks of the gallery indices ``hits`` by the similarities ``row`` (G,); ``before`` (G,) bool is
+    memory to work in."""
+    ranks = []
+    for hit in hits:
+        own = row[hit]
+        np.greater_equal(row[:hit], own, out=before[:hit])
+        np.greater(row[hit:], own, out=before[hit:])
+        ranks.append(np.count_nonzero(before) + 1)
+    return np.sort(ranks)
+
+
+def query_scores(query_embeds, query_person_ids, gallery_embeds, gallery_person_ids):
+    """The measures of every query; never holds more than a block of similarities.
 
     Args:
-        similarity: (B, G) float.
-        hits: (B, G) bool.
+        query_embeds: (Q, D).  query_person_ids: (Q,).  gallery_embeds: (G, D).  gallery_person_ids: (G,).
     Returns:
-        (rows, ranks): for each hit, in row order and ascending rank within a row, its query row and its rank.
+        Dict of (Q,) arrays: ``first_rank``, the rank of the first hit and 0 where there is no hit, and
+        ``average_precision``, ``trapezoidal_average_precision`` and ``inverse_negative_penalty`` from 0 to 1.
+    Raises:
+        ValueError: empty input, lengths or dimensions that do not agree, or embeddings that are not finite.
     """
-    rows, columns = np.nonzero(hits)
-    ranks = np.empty(len(rows), dtype=np.int64)
-    chunk = max(1, 4_000_000 // similarity.shape[1])
-    index = np.arange(similarity.shape[1])
-    for start in range(0, len(rows), chunk):
-        r, c = rows[start : start + chunk], columns[start : start + chunk]
-        row_scores, own = similarity[r], similarity[r, c][:, None]
-        before = (row_scores > own) | ((row_scores == own) & (index[None, :] < c[:, None]))
-        ranks[start : start + chunk] = before.sum(axis=1) + 1
-    order = np.lexsort((ranks, rows))
-    return rows[order], ranks[order]
+    queries, gallery = _normalised(query_embeds), _normalised(gallery_embeds)
+    query_person_ids, gallery_person_ids = np.asarray(query_person_ids), np.asarray(gallery_person_ids)
+    if not len(queries) or not len(gallery):
+        raise ValueError("retrieval needs at least one query and one gallery item")
+    if len(queries) != len(query_person_ids) or len(gallery) != len(gallery_person_ids):
+        raise ValueError("each embedding needs one person_id")
+    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
+        raise ValueError(f"embeddings of shapes {queries.shape} and {gallery.shape} cannot be compared")
+
+    first_rank = np.zeros(len(queries), dtype=np.int64)
+    mean, trapezoidal, penalty = (np.zeros(len(queries)) for _ in range(3))
+    hits = _hits(query_person_ids, gallery_person_ids)
+    before = np.empty(len(gallery), dtype=bool)
+    similarity = np.empty((min(len(queries), max(1, BLOCK_VALUES // len(gallery))), len(gallery)), dtype=np.float32)
+    for start in range(0, len(queries), len(similarity)):
+        some = queries[start : start + len(similarity)]
+        for query, row in enumerate(np.matmul(some, gallery.T, out=similarity[: len(some)]), start):
+            if not hits[query]:
+                continue
+            ranks = _ranks(row, hits[query], before)
+            number = np.arange(1, len(ranks) + 1)
+            at_hit = number / ranks
+            before_hit = np.where(ranks > 1, (number - 1) / np.maximum(ranks - 1, 1), 1.0)
+            first_rank[query] = ranks[0]
+            mean[query] = at_hit.mean()
+            trapezoidal[query] = (before_hit + at_hit).mean() / 2
+            penalty[query] = at_hit[-1]
+    return {
+        "first_rank": first_rank,
+        "average_precision": mean,
+        "trapezoidal_average_precision": trapezoidal,
+        "inverse_negative_penalty": penalty,
+    }
 
 
-def retrieval_metrics(text_embeds, text_person_ids, image_embeds, image_person_ids):
-    """The metrics of ``_DESCRIPTION`` as a dict of floats in percent; never holds more than a block of similarities.
+def per_query_percent(scores, average_precision="mean"):
+    """R1, R5, R10, mAP and mINP of every query in percent, whose means are the metrics: a dict of (Q,) arrays.
+
+    Args:
+        scores: of :func:`query_scores`.
+        average_precision: see ``_KWARGS``.
+    """
+    if average_precision not in AVERAGE_PRECISIONS:
+        raise ValueError(f"average_precision is {average_precision!r}; it must be one of {AVERAGE_PRECISIONS}")
+    rank, kind = scores["first_rank"], "" if average_precision == "mean" else "trapezoidal_"
+    values = {f"R{k}": (rank > 0) & (rank <= k) for k in (1, 5, 10)}
+    values |= {"mAP": scores[f"{kind}average_precision"], "mINP": scores["inverse_negative_penalty"]}
+    return {name: 100.0 * value for name, value in values.items()}
+
+
+def retrieval_metrics(
+    text_embeds,
+    text_person_ids,
+    image_embeds,
+    image_person_ids,
+    direction="text-to-image",
+    average_precision="mean",
+):
+    """The metrics of ``_DESCRIPTION``; arguments and result as in ``_KWARGS``.
 
     Raises:
-        ValueError: empty input, or lengths or dimensions that do not agree.
+        ValueError: as :func:`query_scores`, or an option that does not exist.
     """
-    text_person_ids, image_person_ids = np.asarray(text_person_ids), np.asarray(image_person_ids)
-    text_embeds, image_embeds = np.asarray(text_embeds), np.asarray(image_embeds)
-    if not len(text_embeds) or not len(image_embeds):
-        raise ValueError("retrieval needs at least one query and one gallery item")
-    if len(text_embeds) != len(text_person_ids) or len(image_embeds) != len(image_person_ids):
-        raise ValueError("each embedding needs one person_id")
-    if text_embeds.ndim != 2 or image_embeds.ndim != 2 or text_embeds.shape[1] != image_embeds.shape[1]:
-        raise ValueError(f"embeddings of shapes {text_embeds.shape} and {image_embeds.shape} cannot be compared")
-    texts, images = _normalise(text_embeds), _normalise(image_embeds)
-
-    total = len(texts)
-    first_rank = np.full(total, np.iinfo(np.int64).max)
-    average_precision, inverse_negative_penalty = np.zeros(total), np.zeros(total)
-    for start in range(0, total, BLOCK_ROWS):
-        block = slice(start, min(start + BLOCK_ROWS, total))
-        similarity = texts[block] @ images.T
-        rows, ranks = hit_ranks(similarity, text_person_ids[block, None] == image_person_ids[None, :])
-        counts = np.bincount(rows, minlength=similarity.shape[0])
-        matched = np.nonzero(counts)[0]
-        if not len(matched):
-            continue
-        firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])[matched]
-        nth_hit = np.arange(len(rows)) - np.repeat(firsts, counts[matched]) + 1
-        precision_sum = np.bincount(rows, weights=nth_hit / ranks, minlength=similarity.shape[0])
-        first_rank[start + matched] = ranks[firsts]
-        average_precision[start + matched] = precision_sum[matched] / counts[matched]
-        inverse_negative_penalty[start + matched] = counts[matched] / ranks[firsts + counts[matched] - 1]
-    metrics = {f"R{k}": 100.0 * float(np.mean(first_rank <= k)) for k in (1, 5, 10)}
-    metrics["mAP"] = 100.0 * float(average_precision.mean())
-    metrics["mINP"] = 100.0 * float(inverse_negative_penalty.mean())
-    metrics["queries_without_match"] = int(np.sum(first_rank == np.iinfo(np.int64).max))
-    return metrics
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction is {direction!r}; it must be one of {DIRECTIONS}")
+    texts, images = (text_embeds, text_person_ids), (image_embeds, image_person_ids)
+    scores = query_scores(*texts, *images) if direction == "text-to-image" else query_scores(*images, *texts)
+    metrics = {name: float(values.mean()) for name, values in per_query_percent(scores, average_precision).items()}
+    return metrics | {"queries_without_match": int(np.sum(scores["first_rank"] == 0))}
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS)
@@ -124,6 +179,17 @@ class PersonRetrieval(evaluate.Metric):
             ),
         )
 
-    def compute(self, *, text_embeds, text_person_ids, image_embeds, image_person_ids):
-        """Queries and gallery differ in length, so they bypass ``evaluate``'s equal-length batching."""
-        return retrieval_metrics(text_embeds, text_person_ids, image_embeds, image_person_ids)
+    def compute(
+        self,
+        *,
+        text_embeds,
+        text_person_ids,
+        image_embeds,
+        image_person_ids,
+        direction="text-to-image",
+        average_precision="mean",
+    ):
+        """Texts and images differ in number, so they bypass ``evaluate``'s equal-length batching."""
+        return retrieval_metrics(
+            text_embeds, text_person_ids, image_embeds, image_person_ids, direction, average_precision
+        )
