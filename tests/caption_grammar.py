@@ -21,12 +21,12 @@ class Grammar:
         self.rules = {
             "a word twice in a row": r"\b([\w-]+),? \1\b",
             "two articles": r"\b(?:an?|the|this) (?:an?|the|this)\b",
-            "a before a vowel": r"\ba [aeiou]",
+            "a before a vowel": r"\ba (?!one-|uni)[aeiou]",
             "an before a consonant": r"\ban [^aeiou]",
             "an article without a noun": rf"\b(?:an?|the|this)(?:[,.]| (?:{FINITE}|and|with|in|of)\b)",
             "an article before what is not counted": rf"\ban? (?:(?:{modifiers}) )*(?:{uncounted})\b",
             "no article before a noun": rf"(?:\b(?:{LINKS}|on)|,) (?:(?:{modifiers}) )*(?:{singular})\b",
-            "an empty blank before a stop": rf"\b(?:{LINKS}|a|an|the)[,.]",
+            "an empty blank before a stop": rf"(?<![\w-])(?:{LINKS}|a|an|the)[,.]",
             "an empty blank between links": r"\b(?:with|in|of|wearing|carrying) (?:and|is|are|has|have)\b",
             "two links in a row": r"\b(?:and|with|in) (?:and|with|in)\b",
             "two finite verbs": rf"\b(?:{FINITE}) (?:{FINITE})\b",
@@ -35,11 +35,12 @@ class Grammar:
             "he, she or it with a plural verb": r"\b(?:he|she|it) (?:are|have|wear|carry|hold)\b",
             "a singular noun with a plural verb": rf"\b(?:{subjects}) (?:are|have|wear|carry|hold|appear)\b",
         }
+        self.parted = re.compile(rf"\b(an? (?:{modifiers})), (?=(?:{modifiers})\b)")  # "a blue, striped shirt"
         self.any_rule = re.compile("|".join(f"(?:{rule})" for rule in list(self.rules.values())[1:]))
 
     def faults(self, caption):
         """List of the names of the rules that ``caption`` breaks."""
-        text = caption.lower()
+        text = self.parted.sub(r"\1 ", caption.lower())
         faults = [] if SENTENCES.fullmatch(caption) else ["not sentences with one capital and one stop each"]
         if self.any_rule.search(text) or re.search(self.rules["a word twice in a row"], text):
             faults += [name for name, rule in self.rules.items() if re.search(rule, text)]

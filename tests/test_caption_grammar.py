@@ -5,90 +5,40 @@ import re
 import numpy as np
 import pytest
 from caption_grammar import Grammar
+from caption_words import pattern_of, words_of, words_of_part
 
 from dataset_builders.combine import Captioner
+from dataset_builders.divide import load_vocabulary
 
 SETS = 50_000
 CHUNK = 1000
-COLOURS = ["white", "black", "gray", "grey", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"]
-COLOURS += ["khaki"]
-PATTERNS = [
-    "pure color",
-    "plain",
-    "solid color",
-    "striped",
-    "stripe",
-    "plaid",
-    "checked",
-    "grid",
-    "polka dot",
-    "dotted",
-]
-MEN, WOMEN = {"man", "male", "guy", "boy"}, {"woman", "female", "lady", "girl"}
-CHILDREN = {"boy", "girl", "child", "kid"}
-ADULTS = {"man", "male", "guy", "woman", "female", "lady"}
-AGES = {"young", "youthful", "middle-aged", "old", "elderly", "senior"}
+VOCABULARY = load_vocabulary()
+UPPER, LOWER = (VOCABULARY.attributes[name] for name in ("upper_clothes", "lower_clothes"))
+MEN, WOMEN = {"man", "male", "guy", "gentleman", "boy"}, {"woman", "female", "lady", "girl"}
+CHILDREN = {"boy", "girl", "child", "kid", "youngster"}
+ADULTS = {"man", "male", "guy", "gentleman", "woman", "female", "lady"}
+AGES = {"youthful", "middle-aged", "mid-aged", "old", "elderly", "senior", "aged", "older"}
 PERSONS = MEN | WOMEN | CHILDREN | {"person", "pedestrian", "individual"}
+SINGULAR_GARMENTS = words_of_part(UPPER, "garment") | {"top", "skirt"}
+PLURAL_GARMENTS = {"trousers", "pants", "shorts", "leggings", "tights", "slacks", "trunks", "bottoms"}
 GRAMMAR = Grammar(
     subjects=PERSONS,
-    modifiers=[
-        *COLOURS,
-        *PATTERNS,
-        *AGES,
-        "little",
-        "small",
-        "dark",
-        "light",
-        "colored",
-        "knee",
-        "long",
-        "short",
-        "wind",
-    ],
-    singular=[
-        *PERSONS,
-        "top",
-        "t-shirt",
-        "tee",
-        "tank top",
-        "vest",
-        "shirt",
-        "hoodie",
-        "jacket",
-        "coat",
-        "dress",
-        "skirt",
-    ]
-    + ["cap", "beanie", "helmet", "backpack", "handbag", "bicycle", "scooter", "haircut", "umbrella", "suitcase"],
-    uncounted=[
-        "trousers",
-        "pants",
-        "shorts",
-        "leggings",
-        "tights",
-        "gloves",
-        "glasses",
-        "sunglasses",
-        "hair",
-        "bottoms",
-    ],
+    modifiers=[*words_of_part(UPPER, "colour"), *words_of_part(UPPER, "pattern"), *AGES, "young", "little", "small"]
+    + ["dark", "light", "colored", "knee", "long", "short", "wind", "half", "tight"],
+    singular=[*PERSONS, *SINGULAR_GARMENTS, "cap", "beanie", "helmet", "backpack", "handbag", "bicycle", "scooter"]
+    + ["haircut", "umbrella", "suitcase"],
+    uncounted=[*PLURAL_GARMENTS, "gloves", "glasses", "sunglasses"],
 )
 # What a caption may hold at most once, and only where the attribute is chosen.
+NOUNS = {"hair_length": "hair", "bag": "bag", "hat": "hat", "cellphone": "phone", "umbrella": "umbrella"}
 SIGNS = {
-    "upper_clothes": r"t-shirt|tee\b|tank top|sleeveless top|vest\b|(?<!t-)shirt|hoodie|hooded|jacket|coat\b|dress\b",
-    "lower_clothes": r"trousers|pants|shorts|skirt\b|leggings|tights",
-    "hair_length": r"\bhair\b|haircut|hairstyle|bald|hairless",
-    "action": r"\bstanding|walking|on foot|taking a walk|strolling|running|jogging|squatting|crouching|sitting|riding",
-    "bag": r"backpack|rucksack|handbag|hand bag|(?:shoulder|crossbody) bag|suitcase|trolley",
-    "glasses": r"glasses",
-    "smoke": r"cigarette|pipe",
-    "hat": r"\bcap\b|\bhat\b|beanie|helmet",
-    "cellphone": r"phone",
-    "umbrella": r"umbrella",
-    "gloves": r"gloves",
-    "vehicle": r"\bbike|bicycle|motorbike|motorcycle|scooter",
+    name: pattern_of(
+        {text for choice in attribute.choices if not choice.negative for text in words_of(choice)}
+        | ({NOUNS[name]} if name in NOUNS else set())
+    )
+    for name, attribute in VOCABULARY.attributes.items()
+    if name not in ("age", "gender")
 }
-SIGNS = {name: re.compile(sign) for name, sign in SIGNS.items()}
 
 
 def random_sets(vocabulary, count, seed):

@@ -6,12 +6,13 @@ import re
 
 import numpy as np
 import pytest
+from caption_words import pattern_of, words_of, words_of_part
 
 from dataset_builders.combine import Captioner
 from dataset_builders.templates import load_templates
 from modeling_unipt.user_errors import UserError
 
-NEUTRAL = r"(Th(is|e)|An?|Here is an?|There is an?|In this picture, this) [a-z ]+\."
+NEUTRAL = r"(Th(is|e)|An?|Here is an?|There is an?|In this picture, this) [a-z -]+\."
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +35,8 @@ def random_sets(vocabulary, count, seed, chance=0.5):
 
 def told(chosen, caption):
     """Names of the attributes of ``chosen`` that ``caption`` tells."""
-    text, names = caption.lower(), set()
-    for name, choice in chosen.items():
-        wordings = [re.sub("^an? ", "", wording) for wording in (*choice.wordings, *choice.short_wordings)]
-        wordings += {"man": ["guy", "male", "boy"], "woman": ["lady", "female", "girl"]}.get(choice.phrase, [])
-        wordings += ["boy", "girl", "kid", "little", "small"] if choice.phrase == "child" else []
-        if any(re.search(rf"(?<![a-z-]){re.escape(wording)}\b", text) for wording in wordings):
-            names.add(name)
-    return names
+    text = caption.lower()
+    return {name for name, choice in chosen.items() if pattern_of(words_of(choice)).search(text)}
 
 
 def test_there_are_at_least_1000_templates_of_different_blanks(captioner):
@@ -52,7 +47,7 @@ def test_there_are_at_least_1000_templates_of_different_blanks(captioner):
 
 
 def test_some_template_fits_every_subset_of_what_may_be_known(vocabulary, captioner):
-    """And tells two of its facts: every set of required attributes, with none, one or all of the optional ones."""
+    """And tells five of its facts: every set of required attributes, with none, one or all of the optional ones."""
     rng = np.random.default_rng(0)
     required = [name for name, attribute in vocabulary.attributes.items() if attribute.required]
     optional = [name for name in vocabulary.attributes if name not in required]
@@ -61,7 +56,7 @@ def test_some_template_fits_every_subset_of_what_may_be_known(vocabulary, captio
             for more in ([], *([name] for name in optional), optional):
                 chosen = drawn_of(vocabulary, [*known, *more], rng)
                 for caption in captioner.captions(chosen, 0, f"{known}{more}", count=2):
-                    assert len(told(chosen, caption)) >= min(2, len(chosen)) or "riding" in caption, (caption, chosen)
+                    assert len(told(chosen, caption)) >= min(5, len(chosen)) or "riding" in caption, (caption, chosen)
 
 
 def test_where_nothing_is_known_captions_claim_nothing(captioner):
@@ -82,9 +77,8 @@ def test_captions_of_one_image_differ_in_facts_or_their_order(vocabulary, captio
         text = caption.lower()
         first = {}
         for name, choice in chosen.items():
-            for wording in (*choice.wordings, *choice.short_wordings):
-                place = re.search(rf"(?<![a-z-]){re.escape(re.sub('^an? ', '', wording))}\b", text)
-                first[name] = min(first.get(name, 1000), place.start() if place else 1000)
+            place = pattern_of(words_of(choice)).search(text)
+            first[name] = place.start() if place else 1000
         return [name for name in sorted(first, key=first.get) if first[name] < 1000]
 
     for number, chosen in enumerate(random_sets(vocabulary, 500, seed=2, chance=0.7)):
@@ -105,11 +99,11 @@ def test_length_beginning_and_detail_vary(vocabulary, captioner):
     sets = [drawn_of(vocabulary, vocabulary.attributes, rng) for _ in range(1000)]
     captions = [captioner.captions(chosen, 0, str(number))[0] for number, chosen in enumerate(sets)]
     facts = np.array([len(told(chosen, caption)) for chosen, caption in zip(sets, captions, strict=True)])
-    assert np.mean(facts <= 4) > 0.1 and np.mean(facts >= 10) > 0.1
+    assert np.mean(facts <= 6) > 0.1 and np.mean(facts >= 10) > 0.1
     starts = [caption.split()[0] for caption in captions]
     assert min(starts.count(word) for word in ("Dressed", "Carrying", "Wearing", "With", "A", "The", "This")) >= 5
-    patterns = ("striped", "plaid", "pure color", "polka dot")
-    detailed = [any(pattern in text for pattern in patterns) for text in captions if re.search("shirt|coat", text)]
+    patterns = pattern_of(words_of_part(vocabulary.attributes["upper_clothes"], "pattern"))
+    detailed = [bool(patterns.search(text)) for text in captions if re.search("shirt|coat", text)]
     assert 0.2 < np.mean(detailed) < 0.8
 
 
@@ -128,9 +122,9 @@ def test_captions_depend_on_their_arguments_alone(vocabulary, captioner):
     ("old", "new", "message"),
     [
         ("count: 1570", "count: 1000", r"line \d+: the grammar makes 1570 templates, not the 1000"),
-        ("tell_at_least: 2", "tell_at_least: few", "'tell_at_least' must be a whole number"),
-        ("tell_at_least: 2", "tell_at_least: 2\nomit_at_most: 1", "exclude each other"),
-        ("tell_at_least: 2\n", "", "the required attribute '[a-z_]+' stands in brackets"),
+        ("tell_at_least: 5", "tell_at_least: few", "'tell_at_least' must be a whole number"),
+        ("tell_at_least: 5", "tell_at_least: 5\nomit_at_most: 1", "exclude each other"),
+        ("tell_at_least: 5\n", "", "the required attribute '[a-z_]+' stands in brackets"),
         ("in {short upper_clothes}.", "in {shrot upper_clothes}.", r"can be 'short', not \{shrot upper_clothes\}"),
         ("{action} in {short", "{short action} in {short", r"can be 'short', not \{short action\}"),
         ("with {hair_length} is {action}.", "is {action} with {vehicle}.", "'vehicle' may be said before its blank"),
@@ -141,7 +135,7 @@ def test_captions_depend_on_their_arguments_alone(vocabulary, captioner):
         ),
         (" has {hair_length}.", " has {}.", r"unknown blank \{\}"),
         (
-            "    - {text: [person, pedestrian, individual]}\n",
+            "    - {text: [person, pedestrian, individual, passer-by, human figure, subject]}\n",
             "",
             "the word 'noun' is nothing where none",
         ),
@@ -174,4 +168,4 @@ def test_templates_must_fit_whatever_is_known(vocabulary, tmp_path, templates, m
 
 def test_both_recipes_are_of_one_vocabulary(vocabulary):
     assert load_templates(vocabulary, vocabulary.templates_for("paper")).tell_at_least is None
-    assert load_templates(vocabulary, vocabulary.templates_for("best")).tell_at_least == 2
+    assert load_templates(vocabulary, vocabulary.templates_for("best")).tell_at_least == 5
