@@ -21,7 +21,7 @@ class Grammar:
         self.rules = {
             "a word twice in a row": r"\b([\w-]+),? \1\b",
             "two articles": r"\b(?:an?|the|this) (?:an?|the|this)\b",
-            "a before a vowel": r"\ba (?!one-|uni)[aeiou]",
+            "a before a vowel": r"\ba (?!one[- ]|uni)[aeiou]",
             "an before a consonant": r"\ban [^aeiou]",
             "an article without a noun": rf"\b(?:an?|the|this)(?:[,.]| (?:{FINITE}|and|with|in|of)\b)",
             "an article before what is not counted": rf"\ban? (?:(?:{modifiers}) )*(?:{uncounted})\b",
