@@ -28,8 +28,8 @@ def word_maps(model, processor, image, text, words):
         words (list of str): parts of ``text``, of one word or more; of one that occurs twice the first is meant.
 
     Returns:
-        (len(words), rows, columns) float32 array of cosines: between what the words add to the text's embedding before it
-        is normalised, and the patch's projected token. Zero where they add nothing.
+        (len(words), rows, columns) float32 array: the cosine of each patch's projected token and what the words add to the
+        text's embedding before it is normalised; zero where they add nothing.
 
     Raises:
         UserError: ``words`` is empty or not in ``text``, or stands after the processor's limit of tokens.
@@ -100,7 +100,5 @@ def _tokens_of(words, text, spans):
         raise UserError(f'the words "{words}" do not stand in the description "{text}"; take them from it')
     inside = torch.tensor([start < found.end() and end > found.start() for start, end in spans])
     if not inside.any():
-        raise UserError(
-            f'the words "{words}" stand after the longest text that the model reads; shorten the description'
-        )
+        raise UserError(f'the words "{words}" stand after the longest text that the model reads; shorten it')
     return inside

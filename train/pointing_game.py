@@ -2,11 +2,11 @@
 
     python train/pointing_game.py --output docs/pointing_game.json
 
-Renders people who are used nowhere else, and asks for every thing whose box is known: is the middle of the hottest patch
-within the box? A patch drawn at random is right as often as the box is large: that is chance. Two kinds of sentence are
-asked, of the one thing ("A person with a cap.") and of all that can be seen of the person. Beside them stands the single
-patch that would be right most often if it were named for every picture, found in hindsight: it knows where things use to
-be, and looks at no picture. Writes the numbers as JSON, and as a table beside it (.md).
+Renders people who are used nowhere else, and asks for every thing whose box is known: is the middle of the hottest
+patch within the box? A patch drawn at random is right as often as the box is large: that is chance. Two kinds of
+sentence are asked, of the one thing ("A person with a cap.") and of all that can be seen of the person. Beside them
+stands the single patch that would be right most often if it were named for every picture, found in hindsight: it knows
+where things use to be, and looks at no picture. Writes the numbers as JSON, and as a table beside it (.md).
 """
 
 import argparse
@@ -46,8 +46,8 @@ def play(model, processor, folder):
     """The game on a folder of synthetic_pedestrians, layout images.
 
     Returns:
-        Name of a thing -> {"pictures": number, "chance": mean share of the picture that the box covers, kind of sentence:
-        {"hits", "share", "low", "high"}}; low and high are the 95 % interval of the share (Wilson's).
+        Name of a thing -> {"pictures": number, "chance": mean share of the picture that the box covers, kind of
+        sentence: {"hits", "share", "low", "high"}}; low and high are the 95 % interval of the share (Wilson's).
     """
     from tqdm import tqdm
 
@@ -105,10 +105,10 @@ def markdown(things, about):
         "# The pointing game",
         "",
         f"Is the middle of the hottest patch within the thing's box? {about}",
-        "Chance is the mean share of the picture that the box covers; in brackets the 95 % interval (Wilson's), then how "
-        "many times chance it is.",
-        f'"{ALONE}" asks "A person with a cap."; "{WHOLE}" names everything that can be seen of the person and asks for one '
-        f'thing of it; "{FIXED}" looks at no picture: it is the patch that is right most often, found in hindsight.',
+        "Chance is the mean share of the picture that the box covers; in brackets the 95 % interval (Wilson's), then "
+        "how many times chance it is.",
+        f'"{ALONE}" asks "A person with a cap."; "{WHOLE}" names everything that can be seen of the person and asks '
+        f'for one thing of it; "{FIXED}" looks at no picture: it is the patch that is right most often, found in hindsight.',
         "",
         f"| thing | pictures | chance | {ALONE} | {WHOLE} | {FIXED} |",
         "|---|---|---|---|---|---|",
