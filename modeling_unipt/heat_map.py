@@ -28,8 +28,8 @@ def word_maps(model, processor, image, text, words):
         words (list of str): parts of ``text``, of one word or more; of one that occurs twice the first is meant.
 
     Returns:
-        (len(words), rows, columns) float32 array: the cosine of each patch's projected token and what the words add to the
-        text's embedding before it is normalised; zero where they add nothing.
+        (len(words), rows, columns) float32 array: the cosine of each patch's projected token and what the words add
+        to the text's embedding before it is normalised; zero where they add nothing.
 
     Raises:
         UserError: ``words`` is empty or not in ``text``, or stands after the processor's limit of tokens.

@@ -108,7 +108,8 @@ def markdown(things, about):
         "Chance is the mean share of the picture that the box covers; in brackets the 95 % interval (Wilson's), then "
         "how many times chance it is.",
         f'"{ALONE}" asks "A person with a cap."; "{WHOLE}" names everything that can be seen of the person and asks '
-        f'for one thing of it; "{FIXED}" looks at no picture: it is the patch that is right most often, found in hindsight.',
+        f'for one thing of it; "{FIXED}" looks at no picture: it is the patch that is right most often, found in '
+        "hindsight.",
         "",
         f"| thing | pictures | chance | {ALONE} | {WHOLE} | {FIXED} |",
         "|---|---|---|---|---|---|",
