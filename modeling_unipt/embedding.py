@@ -1,8 +1,13 @@
 """Embedding many images or texts with a UniPT model, in batches; the gallery and the evaluation both use it."""
 
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
+
+MOST_READERS = 8
 
 
 def embed_images(model, processor, images, batch_size=64, total=None):
@@ -14,17 +19,83 @@ def embed_images(model, processor, images, batch_size=64, total=None):
     Returns:
         (N, projection_dim) float32 array, rows of length 1.
     """
-    import torch
     from tqdm.auto import tqdm
 
-    images, embeds = iter(images), [np.empty((0, model.config.projection_dim), dtype=np.float32)]
+    embeds = [np.empty((0, model.config.projection_dim), dtype=np.float32)]
     with tqdm(total=total, desc="embedding images", unit="image", disable=total is None) as bar:
-        while batch := list(islice(images, batch_size)):
-            pixels = processor(images=batch, return_tensors="pt")["pixel_values"].to(model.device, model.dtype)
-            with torch.inference_mode():
-                embeds.append(_unit_rows(model.get_image_features(pixels)))
+        for batch in embed_in_batches(model, processor, images, lambda image: (None, image), batch_size):
+            embeds.append(np.stack([embedding for _, embedding in batch]))
             bar.update(len(batch))
     return np.concatenate(embeds)
+
+
+def embed_in_batches(model, processor, items, read, batch_size=64):
+    """Read pictures and embed them; reading and resizing happen in threads, ahead of the model.
+
+    Args:
+        items: what to read, an iterable; it is iterated in the calling thread.
+        read: a function of an item that gives (note, ``PIL.Image``), or (note, None) where there is nothing to embed.
+
+    Yields:
+        For each ``batch_size`` items in turn, the list of their (note, embedding); an embedding is a (projection_dim,)
+        float32 array of length 1, or None.
+    """
+    import torch
+
+    def prepare(batch):
+        notes, images = zip(*map(read, batch), strict=True)
+        readable = [image for image in images if image is not None]
+        # Numbers of one byte: the model's device makes floats of them, a quarter of the memory has to travel.
+        pixels = (
+            processor(images=readable, return_tensors="np", do_rescale=False, do_normalize=False) if readable else {}
+        )
+        return notes, [image is not None for image in images], pixels.get("pixel_values")
+
+    for notes, is_readable, pixels in _ahead(prepare, _batches(items, batch_size)):
+        embeds = iter(())
+        if pixels is not None:
+            with torch.inference_mode():
+                embeds = iter(_unit_rows(model.get_image_features(_normalised(pixels, model, processor))))
+        yield [(note, next(embeds) if there else None) for note, there in zip(notes, is_readable, strict=True)]
+
+
+def _batches(items, batch_size):
+    items = iter(items)
+    while batch := list(islice(items, batch_size)):
+        yield batch
+
+
+def _ahead(function, items):
+    """``function(item)`` of each item in order, computed in threads, a few items ahead of whoever takes them."""
+    threads = min(MOST_READERS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        begun = deque()
+        try:
+            for item in items:
+                begun.append(pool.submit(function, item))
+                if len(begun) > threads:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for future in begun:
+                future.cancel()
+
+
+def _normalised(pixels, model, processor):
+    """What the image processor does to (images, 3, height, width) values from 0 to 255 after resizing."""
+    import torch
+
+    steps = processor.image_processor
+    values = torch.from_numpy(pixels).to(model.device).float()
+    if steps.do_rescale:
+        values = values * steps.rescale_factor
+    if steps.do_normalize:
+        mean, std = (
+            torch.tensor(numbers, device=model.device)[:, None, None] for numbers in (steps.image_mean, steps.image_std)
+        )
+        values = (values - mean) / std
+    return values.to(model.dtype)
 
 
 def embed_texts(model, processor, texts, batch_size=64):

@@ -30,9 +30,9 @@ from uploads import FILE_BYTES  # noqa: E402
 from modeling_unipt.user_errors import run_command  # noqa: E402
 
 INTRODUCTION = """<h1>Find people by description</h1>
-<p>Describe one person as you would to somebody looking for him or her: clothes and their colours, hair, what is carried.
-<b>The results are suggestions to look at, not identifications:</b> the model compares a sentence with pictures, it knows
-nobody, and it is often wrong.</p>"""
+<p>Describe one person as you would to somebody looking for him or her: clothes and their colours, hair, what is
+carried. <b>The results are suggestions to look at, not identifications:</b> the model compares a sentence with
+pictures, it knows nobody, and it is often wrong.</p>"""
 USERS_AT_ONCE = 8
 
 
@@ -72,7 +72,7 @@ def main():
 
     import gradio as gr
 
-    galleries = OwnGalleries(os.path.join(WORK, "galleries"), people.embedder)
+    galleries = OwnGalleries(os.path.join(WORK, "galleries"), people.model)
     atexit.register(galleries.close)
     galleries.start()
     people.search("a person", 1)  # so that nobody waits for the first search

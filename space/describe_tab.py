@@ -8,8 +8,8 @@ from modeling_unipt.user_errors import UserError
 
 SAMPLES, SHOWN_VALUES = 8, 3
 NOTE = (
-    "Upload a picture, or pick one. A frozen CLIP compares it with the phrases of a vocabulary and says only what it is "
-    "sure of; templates make sentences of that. So LUPerson-T, the pseudo-texts that UniPT learns from, is written."
+    "Upload a picture, or pick one. A frozen CLIP compares it with the phrases of a vocabulary and says only what it "
+    "is sure of; templates make sentences of that. So LUPerson-T, the pseudo-texts that UniPT learns from, is written."
 )
 
 
@@ -144,8 +144,8 @@ def _stages(description, facts, unsure, absent):
             f"than {surest.threshold:.0%} is asked for."
         )
     combine = (
-        f"<b>Combine.</b> Of {description.templates} sentence templates {len(description.captions)} were drawn that the "
-        f"{len(facts)} facts can fill; the captions share the facts out. The scorer finds them similar to the picture "
+        f"<b>Combine.</b> Of {description.templates} sentence templates {len(description.captions)} were drawn that "
+        f"the {len(facts)} facts can fill; the captions share the facts out. The scorer finds them similar to it "
         f"by {', '.join(f'{score:.2f}' for _, score in description.captions)}."
     )
     return f'<ol class="stages"><li>{divide}</li><li>{conquer}</li><li>{combine}</li></ol>'

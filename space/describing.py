@@ -74,10 +74,9 @@ class Describer:
         calibration = load_calibration(path, identity, vocabulary) if path else default_calibration(vocabulary)
         self.captioner = Captioner(vocabulary, vocabulary.templates_for("best"))
         scorer = Scorer(scorer_name, vocabulary, device())
-        discreet = _with_vocabulary(
-            scorer, vocabulary.without([name for name in SENSITIVE if name in vocabulary.attributes])
-        )
+        discreet = _with_vocabulary(scorer, vocabulary.without(SENSITIVE))
         self._recipes = {True: BestRecipe(scorer, calibration), False: BestRecipe(discreet, calibration)}
+        self._score = on_gpu(self._scored)
 
     def describe(self, image, age_and_gender=False):
         """The `Description` of a ``PIL.Image``; without ``age_and_gender`` these are neither scored nor written."""
@@ -85,10 +84,8 @@ class Describer:
 
         recipe = self._recipes[bool(age_and_gender)]
         image = image.convert("RGB")
-        embeds, stored, (chosen,) = _scored(recipe, np.stack([recipe.pixels(image)]))
-        image_id = hashlib.sha256(image.tobytes()).hexdigest()
-        texts = self.captioner.captions(chosen, seed=0, image_id=image_id, count=CAPTIONS)
-        scores = recipe.scorer.caption_scores(embeds.expand(len(texts), -1), texts)
+        pixels, image_id = np.stack([recipe.pixels(image)]), hashlib.sha256(image.tobytes()).hexdigest()
+        stored, chosen, texts, scores = self._score(bool(age_and_gender), pixels, image_id)
         attributes = recipe.vocabulary.attributes
         return Description(
             facts=[fact for name in attributes for fact in _facts(recipe, name, stored[name], chosen[name])],
@@ -99,10 +96,12 @@ class Describer:
             templates=len(self.captioner.template_set.templates),
         )
 
-
-@on_gpu
-def _scored(recipe, pixels):
-    return recipe.describe(pixels)
+    def _scored(self, age_and_gender, pixels, image_id):
+        """(stored probabilities, chosen phrases, captions, their cosines with the picture)."""
+        recipe = self._recipes[age_and_gender]
+        embeds, stored, (chosen,) = recipe.describe(pixels)
+        texts = self.captioner.captions(chosen, seed=0, image_id=image_id, count=CAPTIONS)
+        return stored, chosen, texts, recipe.scorer.caption_scores(embeds.expand(len(texts), -1), texts)
 
 
 def _with_vocabulary(scorer, vocabulary):

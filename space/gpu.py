@@ -1,8 +1,11 @@
-"""ZeroGPU: on such a Space a GPU is lent to one call at a time; everywhere else nothing changes."""
+"""ZeroGPU: on such a Space a GPU is lent to one call at a time, in another process; everywhere else nothing changes."""
 
 try:
     from spaces import GPU as on_gpu
+
+    LENT = True
 except ImportError:
+    LENT = False
 
     def on_gpu(function):
         """The function itself: without the package `spaces` there is no GPU to borrow."""

@@ -42,11 +42,11 @@ class OwnGalleries:
 
     Args:
         root: folder for them; everything in it is deleted at `close`.
-        embedder: `TextEmbedder` of the model that embeds them.
+        model: `ServedModel` that embeds them.
     """
 
-    def __init__(self, root, embedder):
-        self.root, self.embedder = Path(root), embedder
+    def __init__(self, root, model):
+        self.root, self.model = Path(root), model
         self._of, self._lock, self._closed = {}, threading.Lock(), threading.Event()
 
     def start(self):
@@ -91,11 +91,9 @@ class OwnGalleries:
                 raise Gone
             progress(done, total)
 
-        model = (self.embedder.model, self.embedder.processor)
         try:
-            gallery = PersonGallery.from_folder(own.folder / "pictures", model, batch_size=32, progress=told)
-            gallery.folder = "."  # in the downloaded index: wherever its user keeps the pictures
-            gallery.save(own.folder / "gallery")
+            self.model.index(own.folder / "pictures", own.folder / "gallery", told)
+            gallery = PersonGallery.load(own.folder / "gallery", (self.model.model, self.model.processor))
             shutil.make_archive(str(own.folder / "gallery"), "zip", own.folder, "gallery")
         except BaseException:
             if not own.gone:
@@ -106,7 +104,7 @@ class OwnGalleries:
                 shutil.rmtree(own.folder, ignore_errors=True)
         if own.gone:
             raise Gone
-        own.people = People(gallery, _reader(own.folder / "pictures"), "your gallery", self.embedder)
+        own.people = People(gallery, _reader(own.folder / "pictures"), "your gallery", self.model)
         return own
 
     def of(self, session):

@@ -10,7 +10,7 @@ from modeling_unipt.user_errors import UserError
 
 SHOWN_REFUSALS = 5
 NOTE = (
-    f"Upload pictures of people, or a zip of them: at most {PICTURES:,} pictures, {TOTAL_BYTES // MEGABYTE} MB together. "
+    f"Upload pictures of people, or a zip of them: at most {PICTURES:,} pictures, {TOTAL_BYTES // MEGABYTE} MB in all. "
     "They are seen by nobody else, and deleted when you close or reload this page, or after half an hour without use."
 )
 

@@ -3,10 +3,10 @@
 from functools import lru_cache
 from pathlib import Path
 
-from gpu import device, on_gpu
+from gpu import device
 from page import LARGE, THUMBNAIL, data_url
+from served_model import ServedModel
 from settings import DATASET, MODEL, SENSITIVE, here_or_hub
-from text_embedder import TextEmbedder
 
 from modeling_unipt.user_errors import UserError, first_line
 
@@ -20,11 +20,11 @@ class People:
         gallery: a `PersonGallery`.
         picture_of: function of a picture's name that gives its `PIL.Image`.
         origin: what the gallery is, to be told to the user.
-        embedder: `TextEmbedder` of the gallery's model.
+        model: `ServedModel`, the gallery's.
     """
 
-    def __init__(self, gallery, picture_of, origin, embedder):
-        self.gallery, self.origin, self.embedder = gallery, origin, embedder
+    def __init__(self, gallery, picture_of, origin, model):
+        self.gallery, self.origin, self.model = gallery, origin, model
         self.names = gallery.file_names
         self._picture_of = picture_of
         self.thumbnail = lru_cache(maxsize=1024)(self._thumbnail)
@@ -49,7 +49,7 @@ class People:
             raise UserError('the query is empty; describe a person, as in "a woman in a red coat with a black bag"')
         if len(query) > MOST_CHARACTERS:
             raise UserError(f"the description has {len(query)} characters; {MOST_CHARACTERS} are the most")
-        return self.gallery.search(self.embedder(query), _checked(top_k), where=where or None)
+        return self.gallery.search(self.model.embed(query), _checked(top_k), where=where or None)
 
     def alike(self, index, top_k, where=None):
         """`SearchResult`s for the picture at place ``index``, less itself; ranks begin at 2 where it is the first.
@@ -88,8 +88,7 @@ class People:
         """(phrases, maps), without the last phrases where the model does not read as far."""
         while phrases:
             try:
-                with self.embedder.tokenizing:
-                    return phrases, _word_maps(self.gallery.model, self.gallery.processor, picture, text, phrases)
+                return phrases, self.model.word_maps(picture, text, phrases)
             except UserError:
                 phrases = phrases[:-1]
         return [], []
@@ -99,13 +98,6 @@ def _checked(top_k):
     if not 1 <= top_k <= MOST_RESULTS:
         raise UserError(f"the number of results is {top_k}; it must lie between 1 and {MOST_RESULTS}")
     return int(top_k)
-
-
-@on_gpu
-def _word_maps(model, processor, picture, text, phrases):
-    from modeling_unipt.heat_map import word_maps
-
-    return word_maps(model, processor, picture, text, phrases)
 
 
 def load_people(folder, name):
@@ -127,7 +119,7 @@ def load_people(folder, name):
         gallery,
         lambda file_name: read_image(Path(gallery.folder, file_name)),
         f"the gallery {Path(folder).name}",
-        TextEmbedder(gallery.model, gallery.processor),
+        ServedModel(gallery.model, gallery.processor),
     )
 
 
@@ -140,7 +132,7 @@ def load_sample(name):
     from datasets import Image, load_dataset
 
     from modeling_unipt import PersonGallery
-    from modeling_unipt.gallery import load_model
+    from modeling_unipt.gallery_model import load_model
 
     model, processor = load_model(name, device=device())
     dataset = here_or_hub(DATASET, f"unipt/{DATASET}")
@@ -157,7 +149,7 @@ def load_sample(name):
         gallery,
         lambda image_id: rows[row_of[image_id]]["image"],
         "the sample of synthetic people, luperson-t",
-        TextEmbedder(model, processor),
+        ServedModel(model, processor),
     )
 
 

@@ -96,8 +96,8 @@ class Results:
             figures.append(_figure(glowing, f"{phrase} · {hottest:.2f}", f"Where the picture answers to: {phrase}"))
         return (
             '<section class="panel" tabindex="-1" aria-label="Why this picture was found"><h3>Why this picture?</h3>'
-            "<p>It glows where the model's image patches are most similar to what the words add to the description; the "
-            "number is the hottest patch's similarity. Words that are not in the picture glow weakly, or anywhere.</p>"
+            "<p>It glows where the model's image patches are most similar to what the words add to the description; "
+            "the number is the hottest patch's similarity. Words for what is not there glow weakly, or anywhere.</p>"
             f'<div class="maps">{"".join(figures)}</div><div class="actions">'
             f"{action('alike', 'More like this', index)}{action('close', 'Close')}</div></section>"
         )

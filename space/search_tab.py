@@ -1,6 +1,6 @@
 """The tab Search: a description over the served gallery, with filters, and the endpoint /search."""
 
-from people import MOST_CHARACTERS, MOST_RESULTS
+from people import MOST_RESULTS
 from results import Results
 
 from modeling_unipt.user_errors import UserError

@@ -10,7 +10,7 @@ from PIL import Image
 
 from modeling_unipt import PersonGallery, load_unipt
 from modeling_unipt.embedding import embed_images, embed_texts
-from modeling_unipt.gallery import _best
+
 from modeling_unipt.user_errors import UserError
 
 QUERY = "a young man in a red coat"
