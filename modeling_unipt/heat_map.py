@@ -66,10 +66,10 @@ def overlay(image, heat_map, highest):
         RGB ``PIL.Image`` of the size of ``image``.
     """
     image = image.convert("RGB")
-    strength = np.clip(np.asarray(heat_map, np.float32) / max(highest, 1e-6), 0, 1)
+    strength = np.sqrt(np.clip(np.asarray(heat_map, np.float32) / max(highest, 1e-6), 0, 1))  # so that half is seen
     mask = Image.fromarray(np.uint8(255 * strength)).resize(image.size, Image.Resampling.BICUBIC)
-    gray = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, (24, 24, 24)), 0.45)
-    lit = Image.blend(image, Image.new("RGB", image.size, GLOW), 0.3)
+    gray = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, (24, 24, 24)), 0.35)
+    lit = Image.blend(image, Image.new("RGB", image.size, GLOW), 0.35)
     return Image.composite(lit, gray, mask)
 
 

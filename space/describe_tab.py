@@ -21,7 +21,7 @@ def describe_tab(people, describer):
     with gr.Row():
         upload = gr.File(
             label="A picture of one person", file_types=["image"], file_count="single", elem_id="describe-upload",
-            scale=1, min_width=240, height=150,
+            scale=1, min_width=240, height=190,
         )  # fmt: skip
         with gr.Column(scale=2, min_width=300):
             samples = gr.HTML(_samples(people), elem_id="describe-samples", js_on_load=CLICKS)

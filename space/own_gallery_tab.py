@@ -22,7 +22,7 @@ def own_gallery_tab(galleries, function_words):
     gr.HTML(f"<p>{NOTE}</p>")
     upload = gr.File(
         label=f"Pictures or zip files, {FILE_BYTES // MEGABYTE} MB each at most", file_count="multiple",
-        elem_id="own-upload", height=150,
+        elem_id="own-upload", height=190,
     )  # fmt: skip
     status = gr.HTML("", elem_id="own-made")
     with gr.Column(visible=False) as searching:

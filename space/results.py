@@ -29,14 +29,15 @@ class Results:
         people_of: function of a ``gr.Request`` that gives the `People` to search.
         function_words: words of no interest to a heat map.
         name: prefix of the components' ids.
+        status: what is told before the first search.
     """
 
-    def __init__(self, people_of, function_words, name):
+    def __init__(self, people_of, function_words, name, status=""):
         import gradio as gr
 
         self.people_of, self.function_words = people_of, function_words
         self.asked = gr.State({})
-        self.status = gr.HTML("", elem_id=f"{name}-status")
+        self.status = gr.HTML(told(status) if status else "", elem_id=f"{name}-status")
         self.panel = gr.HTML("", elem_id=f"{name}-why", js_on_load=CLICKS + SHOWS_ITSELF)
         self.cards = gr.HTML("", elem_id=f"{name}-results", js_on_load=CLICKS)
         self.outputs = [self.asked, self.status, self.panel, self.cards]
@@ -80,7 +81,7 @@ class Results:
             return told("No picture fits the filters; choose fewer."), "", ""
         cards = []
         for rank, result in enumerate(results, start=1):
-            more = action("alike", "More like this", result.index, f"More like result {rank}")
+            more = action("alike", "Similar", result.index, f"More like result {rank}")
             label = f"Result {rank}, similarity {result.score:.2f}: show why"
             caption = f"{rank} · {result.score:.2f}"
             cards.append(person_card(result.index, people.thumbnail(result.index), label, caption, more))
@@ -91,9 +92,9 @@ class Results:
 
     def _reason(self, people, index, text):
         picture, maps = people.heat_maps(index, text, phrases_of(text, self.function_words))
-        figures = [_figure(picture, "the picture", f"Picture {people.names[index]}")]
+        figures = [_figure(picture, "the picture", "", f"Picture {people.names[index]}")]
         for phrase, hottest, glowing in maps:
-            figures.append(_figure(glowing, f"{phrase} · {hottest:.2f}", f"Where the picture answers to: {phrase}"))
+            figures.append(_figure(glowing, phrase, f"{hottest:.2f}", f"Where the picture answers to: {phrase}"))
         return (
             '<section class="panel" tabindex="-1" aria-label="Why this picture was found"><h3>Why this picture?</h3>'
             "<p>It glows where the model's image patches are most similar to what the words add to the description; "
@@ -103,8 +104,8 @@ class Results:
         )
 
 
-def _figure(image, caption, alt):
+def _figure(image, caption, number, alt):
     return (
-        f'<figure><img src="{data_url(image, LARGE)}" alt="{escape(alt)}"><figcaption>{escape(caption)}</figcaption>'
-        "</figure>"
+        f'<figure><img src="{data_url(image, LARGE)}" alt="{escape(alt)}"><figcaption>{escape(caption)}'
+        f"<br><small>{number}</small></figcaption></figure>"
     )

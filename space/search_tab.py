@@ -18,15 +18,17 @@ def search_boxes(name, examples=()):
     """The components that take a description: (text, number of results, button)."""
     import gradio as gr
 
-    with gr.Row(equal_height=True):
+    with gr.Row():
         # No max_length: a browser would cut a long text without a word; it is refused with a sentence instead.
         query = gr.Textbox(
             label="Description", placeholder=EXAMPLES[0], max_lines=4, scale=4, elem_id=f"{name}-query", min_width=240
         )
-        top_k = gr.Slider(1, MOST_RESULTS, value=10, step=1, label="Results", scale=1, min_width=160)
+        with gr.Column(scale=1, min_width=160):
+            top_k = gr.Slider(1, MOST_RESULTS, value=10, step=1, label="Results")
+            button = gr.Button("Search", variant="primary", elem_id=f"{name}-go")
     if examples:
         gr.Examples([[text] for text in examples], query, label="Or try one of these")
-    return query, top_k, gr.Button("Search", variant="primary", elem_id=f"{name}-go")
+    return query, top_k, button
 
 
 def search_tab(people, function_words):
@@ -43,10 +45,10 @@ def search_tab(people, function_words):
                 filters.append(
                     gr.Dropdown([(str(value), value) for value in values], multiselect=True, label=label, min_width=200)
                 )
-    results = Results(lambda request: people, function_words, "search")
-    gr.HTML(f'<p role="status">Searching in {people.origin}: {len(people):,} pictures.</p>')
+    where_from = f"Searching in {people.origin}: {len(people):,} pictures."
+    results = Results(lambda request: people, function_words, "search", where_from)
 
-    def search(query, top_k, *chosen, request: gr.Request):
+    def search(query, top_k, request: gr.Request, *chosen):
         where = {column: values for (column, _), values in zip(columns, chosen, strict=True) if values}
         return results.search(request, query, top_k, where)
 
