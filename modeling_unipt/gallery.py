@@ -11,32 +11,25 @@ Once saved or loaded, a gallery stays tied to its folder: what `add` and `remove
 `add` puts what it has on disk as it goes.
 """
 
-import os
+import hashlib
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from .gallery_files import ID, NAME, GalleryFiles
-from .gallery_metadata import (
-    check_metadata,
-    distinct_values,
-    fit_columns,
-    matching,
-    metadata_columns,
-    read_metadata,
-)
+from .gallery_add import Staged, metadata_table, reporting
+from .gallery_files import GalleryFiles, empty_rows
 from .gallery_model import load_model, model_name, weights_digest
+from .gallery_query import QueryEncoder
+from .gallery_rows import GalleryRows
 from .gallery_sources import Picture, pictures_at, pictures_of_dataset
 from .output_folders import finish_output, start_output
 from .user_errors import UserError
 from .vector_index import KINDS, VectorIndex
 
 SEGMENT_ROWS = 4096  # so many pictures at most are embedded in vain when `add` is killed
-CACHED_TEXTS = 1024
 
 
 @dataclass(frozen=True)
@@ -60,29 +53,6 @@ class SearchResult:
     metadata: dict = field(default_factory=dict, hash=False)
 
 
-@dataclass
-class AddReport:
-    """What `PersonGallery.add` did with each picture.
-
-    Args:
-        added: number of new pictures, those in ``replaced`` among them.
-        unchanged: number that were there already under the same name.
-        duplicates: (name, name in the gallery) of those whose very bytes were there already under another name.
-        replaced: names whose file has other bytes than when it was added; the former picture is removed.
-        rejected: (name, reason) of those that cannot be read.
-        without_metadata: number of new pictures of which the metadata say nothing.
-        unused_metadata: number of rows of the metadata that name none of the pictures.
-    """
-
-    added: int = 0
-    unchanged: int = 0
-    duplicates: list = field(default_factory=list)
-    replaced: list = field(default_factory=list)
-    rejected: list = field(default_factory=list)
-    without_metadata: int = 0
-    unused_metadata: int = 0
-
-
 class PersonGallery:
     """Pictures and their embeddings, with the model that made them; an empty one until something is added.
 
@@ -97,44 +67,32 @@ class PersonGallery:
     def __init__(self, model, processor, folder="", index=None, revision=None):
         if index is not None and index not in KINDS:
             raise UserError(f"index is {index!r}; it must be one of {', '.join(KINDS)}")
-        self.model, self.processor = model, processor
         self.folder, self.index_kind, self.revision = str(folder), index, revision
         self.rejected = []
-        self._files = None
-        self._set_rows(GalleryFiles(".", {"segments": [], "removals": []}).read_rows()[0], [])
-        self._index = None
-        self._text_embedding = lru_cache(CACHED_TEXTS)(self._embed_text)
+        self._rows, self._index, self._files = GalleryRows(empty_rows()), None, None
+        self._give_model(model, processor)
 
-    def _set_rows(self, rows, removed):
-        """``rows`` are all ever added, a `pyarrow.Table`; of them ``removed`` do not count."""
-        self._rows, self._removed = rows.combine_chunks(), sorted(removed)
-        self._ids, self._names = rows[ID].to_pylist(), rows[NAME].to_pylist()
-        self._mask = np.ones(len(rows), dtype=bool)
-        self._mask[self._removed] = False
-        self._live = np.flatnonzero(self._mask)
-        self._row_of_name = {self._names[row]: row for row in self._live.tolist()}
-        self._row_of_id = {self._ids[row]: row for row in self._live.tolist()}
-        self._columns = None
+    def _give_model(self, model, processor):
+        self.model, self.processor = model, processor
+        self._encode = QueryEncoder(model, processor)
 
     def __len__(self):
-        return len(self._live)
+        return len(self._rows)
 
     @property
     def file_names(self):
         """Name of each picture, in order of adding."""
-        return [self._names[row] for row in self._live.tolist()]
+        return [self._rows.names[row] for row in self._rows.live.tolist()]
 
     @property
     def ids(self):
         """SHA-256 of each picture's file, in the order of ``file_names``."""
-        return [self._ids[row] for row in self._live.tolist()]
+        return [self._rows.ids[row] for row in self._rows.live.tolist()]
 
     @property
     def columns(self):
         """Metadata column -> its sorted distinct values, or None where there are more than 200."""
-        if self._columns is None:
-            self._columns = distinct_values(self._rows.take(self._live))
-        return self._columns
+        return self._rows.columns
 
     @property
     def index(self):
@@ -145,7 +103,7 @@ class PersonGallery:
 
     def embedding_of(self, index):
         """The (dim,) float32 embedding of the picture at place ``index`` of ``file_names``, of length 1."""
-        return self.index.vector(self._live[index])
+        return self.index.vector(self._rows.live[index])
 
     @classmethod
     def from_folder(
@@ -172,7 +130,7 @@ class PersonGallery:
             UserError: no such folder, no readable picture in it, or ``model`` is not UniPT.
         """
         folder = Path(folder).resolve()
-        pictures, metadata = pictures_at(folder, folder), _metadata_table(metadata)
+        pictures, metadata = pictures_at(folder, folder), metadata_table(metadata)
         gallery = cls(*load_model(model, revision, device), folder, index, revision)
         gallery._add(pictures, len(pictures), metadata, batch_size, progress)
         gallery.refuse_empty(f"of {folder} ")
@@ -238,65 +196,38 @@ class PersonGallery:
                 gallery, another process writes to it.
         """
         pictures = pictures_at(images, self.folder)
-        return self._add(pictures, len(pictures), _metadata_table(metadata), batch_size, progress)
+        return self._add(pictures, len(pictures), metadata_table(metadata), batch_size, progress)
 
     def _add(self, pictures, total, metadata, batch_size, progress):
         from .embedding import embed_in_batches
 
-        self.index  # noqa: B018  (loaded before anything changes on disk)
-        report, rejected = AddReport(), dict(self.rejected)
-        if metadata is not None:
-            metadata = fit_columns(metadata, self._rows)
-        staged = _Staged(metadata)
-        with self._writing(), _reporting(progress, total) as advance:
+        index = self.index  # read before anything changes on disk
+        staged = Staged(self._rows, self.rejected, metadata)
+        with self._writing(), reporting(progress, total) as advance:
             for batch in embed_in_batches(self.model, self.processor, pictures, Picture.read, batch_size):
                 for (picture, content_hash, reason), embedding in batch:
-                    rejected.pop(picture.name, None)
-                    if reason is not None:
-                        rejected[picture.name] = reason
-                        report.rejected.append((picture.name, reason))
-                        continue
-                    self._take(picture.name, content_hash, embedding, staged, report)
-                if len(staged.names) >= SEGMENT_ROWS:
-                    self._commit(staged, sorted(rejected.items()))
+                    staged.put(picture.name, content_hash, reason, embedding)
+                if len(staged) >= SEGMENT_ROWS:
+                    self._commit(staged, index)
                 advance(len(batch))
-            self._commit(staged, sorted(rejected.items()))
+            self._commit(staged, index)
             self._settle_index()
-        report.without_metadata, report.unused_metadata = staged.without, staged.unused
-        return report
+        return staged.report
 
-    def _take(self, name, content_hash, embedding, staged, report):
-        """Decide about one readable picture."""
-        former = self._row_of_name.get(name)
-        if former is not None and self._ids[former] != content_hash:
-            staged.removed.add(former)
-            report.replaced.append(name)
-        there = self._row_of_id.get(content_hash)
-        same_as = staged.name_of.get(content_hash) if there is None or there in staged.removed else self._names[there]
-        if same_as is None:
-            staged.append(name, content_hash, embedding)
-            report.added += 1
-        elif same_as == name:
-            report.unchanged += 1
-        else:
-            report.duplicates.append((name, same_as))
-
-    def _commit(self, staged, rejected):
+    def _commit(self, staged, index):
         """Make what is staged part of the gallery, on disk first."""
-        rows, embeddings, removed = staged.take(self._rows.schema)
-        everything = _concatenated(self._rows, rows)
+        table, embeddings, removed = staged.take()
+        rows, rejected = self._rows.changed(table, removed), sorted(staged.rejected.items())
         if self._files:
-            pictures = len(self) + len(rows) - len(removed)
-            self._files.commit(pictures, rows, embeddings, removed, rejected=rejected)
-        if len(rows):
-            self.index.add(embeddings)
-        self.rejected = rejected
-        self._set_rows(everything, [*self._removed, *removed])
+            self._files.commit(len(rows), table, embeddings, removed, rejected=rejected)
+        if len(table):
+            index.add(embeddings)
+        self._rows, self.rejected, staged.rows = rows, rejected, rows
 
     def _settle_index(self):
         """Give the gallery the index that suits its size, measured anew, and keep it on disk."""
         known = (self._files and self._files.manifest["index"]) or {"rows": 0}
-        if not self.index.suits(len(self._rows), self.index_kind):
+        if not self.index.suits(len(self.index), self.index_kind):
             self._index = VectorIndex.build(self.index.vectors(), self.index_kind)
             known = {"rows": 0}
         behind = len(self.index) - known["rows"]
@@ -321,7 +252,7 @@ class PersonGallery:
             UserError: the gallery has no such picture; then nothing is removed.
         """
         names = [names] if isinstance(names, str) else list(names)
-        rows = [self._row_of_name.get(name, self._row_of_id.get(name)) for name in names]
+        rows = self._rows.numbers(names)
         if None in rows:
             name = names[rows.index(None)]
             raise UserError(
@@ -330,9 +261,10 @@ class PersonGallery:
             )
         removed = sorted(set(rows))
         with self._writing():
+            left = self._rows.changed(removed=removed)
             if self._files:
-                self._files.commit(len(self) - len(removed), removed=removed)
-            self._set_rows(self._rows, [*self._removed, *removed])
+                self._files.commit(len(left), removed=removed)
+            self._rows = left
         return len(removed)
 
     def search(self, query, top_k=10, where=None):
@@ -354,64 +286,19 @@ class PersonGallery:
         """
         if top_k < 1:
             raise UserError(f"top-k is {top_k}; ask for at least 1 result")
-        mask = None if len(self) == len(self._rows) else self._mask
-        if where:
-            mask = self._mask & matching(self._rows, where)
-        scores, rows = self.index.search(self._embed_query(query), int(top_k), mask, exact=bool(where))
-        places, columns = np.searchsorted(self._live, rows), metadata_columns(self._rows)
+        known, mask = self._rows, self._rows.selected(where)
+        scores, rows = self.index.search(self._encode(query), int(top_k), mask, exact=bool(where))
+        places = np.searchsorted(known.live, rows).tolist()
         return [
             SearchResult(
-                rank,
-                score,
-                str(Path(self.folder, self._names[row])),
-                place,
-                self._ids[row],
-                {column: self._rows[column][row].as_py() for column in columns},
+                rank, score, str(Path(self.folder, known.names[row])), place, known.ids[row], known.metadata(row)
             )
-            for rank, (score, row, place) in enumerate(
-                zip(scores.tolist(), rows.tolist(), places.tolist(), strict=True), 1
-            )
+            for rank, (score, row, place) in enumerate(zip(scores.tolist(), rows.tolist(), places, strict=True), 1)
         ]
 
     def check_where(self, where):
         """Raise what `search` would raise about ``where``."""
-        matching(self._rows.slice(0, 0), where or [])
-
-    def _embed_query(self, query):
-        if isinstance(query, str):
-            return self._text_embedding(query)
-        if isinstance(query, (tuple, list)) and len(query) == 2:
-            text, picture = query
-            picture = Path(picture) if isinstance(picture, str) else picture
-            return (self._embed_query(text) + self._embed_query(picture)) / 2
-        if isinstance(query, np.ndarray):
-            vector, dim = query.astype(np.float32), self.model.config.projection_dim
-            length = float(np.linalg.norm(vector))
-            if vector.shape != (dim,) or not 0 < length < float("inf"):
-                raise UserError(f"an embedding to search by must be {dim} finite numbers, not all zero")
-            return vector / length
-        return self._embed_picture(query)
-
-    def _embed_text(self, text):
-        from .embedding import embed_texts
-
-        if not text.strip():
-            raise UserError('the query is empty; describe a person, as in "a woman in a red coat with a black bag"')
-        return embed_texts(self.model, self.processor, [text])[0]
-
-    def _embed_picture(self, picture):
-        from .embedding import embed_images
-        from .image_files import UnreadableImage, read_image
-
-        if isinstance(picture, os.PathLike):
-            try:
-                picture = read_image(picture)
-            except UnreadableImage as reason:
-                there = Path(picture).is_file()
-                raise UserError(f"picture {picture} {reason if there else 'does not exist'}") from None
-        elif not hasattr(picture, "mode"):
-            raise UserError(f"a query is a text, a picture or a pair of them, not {type(picture).__name__}")
-        return embed_images(self.model, self.processor, [picture])[0]
+        self._rows.selected(where)
 
     def save(self, folder):
         """Write the gallery as the new folder ``folder``, and stay tied to it; see the head of this module.
@@ -424,23 +311,26 @@ class PersonGallery:
         folder = Path(folder)
         if self._files and folder.exists() and folder.samefile(self._files.folder):
             return
-        header, names = self.header(), self.file_names
-        listing = "\n".join(f"{content_hash} {name}" for content_hash, name in zip(self.ids, names, strict=True))
+        header, rows = self.header(), self._rows
+        listing = "\n".join(f"{rows.ids[row]} {rows.names[row]}" for row in rows.live)
         settings = {key: header[key] for key in ("folder", "model", "revision", "weights", "index_kind")}
-        settings |= {"command": "gallery", "pictures": len(self), "listing": _digest(listing)}
+        settings |= {
+            "command": "gallery",
+            "pictures": len(self),
+            "listing": hashlib.sha256(listing.encode()).hexdigest(),
+        }
         partial = start_output(folder, settings)
         if partial is not None:
-            vectors, index = self.index.vectors()[self._live], self.index
-            if len(self) < len(self._rows):
+            vectors, index = self.index.vectors()[rows.live], self.index
+            if rows.removed:
                 index = VectorIndex.build(vectors, self.index_kind)
             files = GalleryFiles.create(partial, header)
             with files.writing():
-                files.commit(len(self), self._rows.take(self._live), vectors, index=index, rejected=self.rejected)
+                files.commit(len(self), rows.table.take(rows.live), vectors, index=index, rejected=self.rejected)
             finish_output(partial, folder)
         if self._files is None:
             saved = self.open(folder)
-            self._set_rows(saved._rows, saved._removed)
-            self._files, self._index, self.rejected = saved._files, saved.index, saved.rejected
+            self._rows, self._files, self._index, self.rejected = saved._rows, saved._files, saved.index, saved.rejected
 
     @classmethod
     def load(cls, folder, model=None, device=None):
@@ -464,21 +354,22 @@ class PersonGallery:
         manifest = files.manifest
         gallery = cls(None, None, manifest["folder"], manifest["index_kind"], manifest["revision"])
         gallery._files, gallery.rejected = files, files.read_rejected()
-        gallery._set_rows(*files.read_rows())
+        gallery._rows = GalleryRows(*files.read_rows())
         return gallery
 
     def use_model(self, model=None, device=None):
         """Give an opened gallery its model; arguments and errors as for `load`."""
         manifest = self._files.manifest
         wanted = manifest["model"] if model is None else model
-        self.model, self.processor = load_model(wanted, self.revision if model is None else None, device)
-        name, weights = model_name(self.model), weights_digest(self.model)
+        loaded, processor = load_model(wanted, self.revision if model is None else None, device)
+        name, weights = model_name(loaded), weights_digest(loaded)
         if weights != manifest["weights"]:
             raise UserError(
                 f"gallery {self._files.folder} was embedded by {manifest['model']} (weights {manifest['weights'][:8]}) "
                 f"and cannot be searched with {name} (weights {weights[:8]}), whose embeddings differ; name the former "
                 "or index the images again"
             )
+        self._give_model(loaded, processor)
 
     def header(self):
         """What the manifest says of the model and the pictures' folder."""
@@ -507,7 +398,7 @@ class PersonGallery:
         shown = {key: index.get(key) for key in ("kind", "recall_at_10", "effort", "rows")}
         return {
             "images": len(self),
-            "removed": len(self._removed),
+            "removed": len(self._rows.removed),
             "rejected": len(self.rejected),
             "folder": self.folder,
             **{key: manifest[key] for key in ("model", "revision", "weights", "dim")},
@@ -520,7 +411,7 @@ class PersonGallery:
     def _load_index(self):
         index = self._files.read_index()
         if isinstance(index, VectorIndex):
-            if len(index) < len(self._rows):
+            if len(index) < len(self._rows.mask):
                 index.add(self._files.read_embeddings(len(index)))
             return index
         if self._files.manifest["index"] is not None:
@@ -535,80 +426,3 @@ class PersonGallery:
 
     def _writing(self):
         return self._files.writing() if self._files else nullcontext()
-
-
-class _Staged:
-    """New pictures that are not yet part of the gallery, and rows that they replace."""
-
-    def __init__(self, metadata):
-        self.metadata = metadata
-        self.metadata_row = (
-            {} if metadata is None else {name: row for row, name in enumerate(metadata[NAME].to_pylist())}
-        )
-        self.unused, self.without = len(self.metadata_row), 0
-        self._clear()
-
-    def _clear(self):
-        self.names, self.name_of, self.embeddings, self.removed = [], {}, [], set()
-
-    def append(self, name, content_hash, embedding):
-        self.names.append(name)
-        self.name_of[content_hash] = name
-        self.embeddings.append(embedding)
-
-    def take(self, schema):
-        """(rows as a `pyarrow.Table`, their embeddings, the rows they replace); nothing is staged afterwards."""
-        import pyarrow
-
-        rows = pyarrow.table(
-            {ID: list(self.name_of), NAME: self.names}, pyarrow.schema([schema.field(ID), schema.field(NAME)])
-        )
-        if self.metadata is not None:
-            places = [self.metadata_row.get(name) for name in self.names]
-            self.without += places.count(None)
-            self.unused -= len(places) - places.count(None)
-            found = self.metadata.take(pyarrow.array(places, pyarrow.int64()))
-            for column in metadata_columns(found):
-                rows = rows.append_column(column, found[column])
-        taken = rows, np.array(self.embeddings, dtype=np.float32), self.removed
-        self._clear()
-        return taken
-
-
-def _concatenated(rows, more):
-    import pyarrow
-
-    return pyarrow.concat_tables([rows, more], promote_options="default")
-
-
-def _metadata_table(metadata):
-    if metadata is None:
-        return None
-    if isinstance(metadata, (str, os.PathLike)):
-        return read_metadata(metadata)
-    return check_metadata(metadata, "the metadata")
-
-
-def _digest(text):
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextmanager
-def _reporting(progress, total):
-    """Gives a function that is told how many more pictures are done."""
-    if progress is None:
-        from tqdm.auto import tqdm
-
-        with tqdm(total=total, desc="embedding images", unit="image") as bar:
-            yield bar.update
-        return
-    done = 0
-
-    def advance(more):
-        nonlocal done
-        done += more
-        progress(done, total)
-
-    yield advance

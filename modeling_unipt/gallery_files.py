@@ -162,11 +162,10 @@ class GalleryFiles:
         """
         import pyarrow
 
-        none = pyarrow.table({ID: pyarrow.array([], pyarrow.string()), NAME: pyarrow.array([], pyarrow.string())})
         tables = self._read_tables(self.manifest["segments"], lambda column: column != EMBEDDING)
         removed = [table["row"].to_pylist() for table in self._read_tables(self.manifest["removals"])]
         try:
-            return pyarrow.concat_tables([none, *tables], promote_options="default"), sum(removed, [])
+            return pyarrow.concat_tables([empty_rows(), *tables], promote_options="default"), sum(removed, [])
         except pyarrow.ArrowException as error:
             raise UserError(self._damage(first_line(error))) from None
 
@@ -262,6 +261,13 @@ def _lock(folder):
         raise UserError(f"another process is writing to gallery {folder}; wait for it, or stop it first") from None
     finally:
         os.close(descriptor)
+
+
+def empty_rows():
+    """A `pyarrow.Table` as `GalleryFiles.read_rows` gives it, without rows and metadata."""
+    import pyarrow
+
+    return pyarrow.table({ID: pyarrow.array([], pyarrow.string()), NAME: pyarrow.array([], pyarrow.string())})
 
 
 def _read_manifest(folder):

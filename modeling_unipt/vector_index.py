@@ -17,7 +17,8 @@ from .user_errors import UserError
 
 KINDS = ("exact", "hnsw", "ivf")
 EXACT_UP_TO = 500_000  # rows; more of them get an ivf index, unless another is asked for by name
-RECALL_WANTED, NEIGHBOURS, SAMPLE = 0.98, 10, 128
+RECALL_WANTED, NEIGHBOURS, SAMPLE = 0.99, 10, 256
+BLOCK = 1 << 15
 HNSW_LINKS = 32
 MOST_EFFORT = {"hnsw": 2048, "ivf": 1 << 20}
 
@@ -152,23 +153,36 @@ class VectorIndex:
             self.effort, self.recall = (None, 1.0) if self.kind == "exact" else (16, 1.0)
             return
         chosen = np.random.default_rng(0).permutation(len(self))[: 2 * SAMPLE]
-        tuned_on, measured_on = chosen[::2], chosen[1::2] if len(chosen) > 1 else chosen
+        truth = self._true_neighbours(chosen)
+        half = len(chosen) // 2
         self.effort, most = (16 if self.kind == "hnsw" else 1), min(MOST_EFFORT[self.kind], 2 * len(self))
-        truth = self._neighbours(tuned_on, exact=True)
-        while self._recall(truth, self._neighbours(tuned_on)) < RECALL_WANTED and self.effort < most:
+        while self._recall(chosen[:half], truth[:half]) < RECALL_WANTED and self.effort < most:
             self.effort *= 2
-        self.recall = self._recall(self._neighbours(measured_on, exact=True), self._neighbours(measured_on))
+        self.recall = self._recall(chosen[half:], truth[half:])
 
-    def _neighbours(self, chosen, exact=False):
-        """The nearest rows of each chosen row, itself left out."""
+    def _true_neighbours(self, chosen):
+        """The set of rows nearest to each chosen row, itself left out."""
         queries = np.stack([self.vector(row) for row in chosen])
-        found = self._search(queries, min(NEIGHBOURS + 1, len(self)), exact=exact)[1]
-        return [set(rows[rows != row][:NEIGHBOURS]) for rows, row in zip(found, chosen, strict=True)]
+        scores, rows = np.empty((len(chosen), 0), dtype=np.float32), np.empty((len(chosen), 0), dtype=np.int64)
+        for start in range(0, len(self), BLOCK):
+            block = self.index.reconstruct_n(start, min(BLOCK, len(self) - start))
+            count = min(NEIGHBOURS + 1, len(block))
+            found = self.faiss.knn(queries, block, count, metric=self.faiss.METRIC_INNER_PRODUCT)
+            scores, rows = np.hstack([scores, found[0]]), np.hstack([rows, found[1] + start])
+            best = np.argsort(-scores, axis=1)[:, : NEIGHBOURS + 1]
+            scores, rows = np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+        return [set(near[near != row][:NEIGHBOURS].tolist()) for near, row in zip(rows, chosen, strict=True)]
 
-    @staticmethod
-    def _recall(truth, found):
+    def _recall(self, chosen, truth):
+        """Share of the ``truth`` that a search by each chosen row finds."""
         wanted = sum(map(len, truth))
-        return sum(len(a & b) for a, b in zip(truth, found, strict=True)) / wanted if wanted else 1.0
+        if not wanted:
+            return 1.0
+        queries = np.stack([self.vector(row) for row in chosen])
+        hits = 0
+        for rows, row, true in zip(self._search(queries, NEIGHBOURS + 1)[1], chosen, truth, strict=True):
+            hits += len(true & set(rows[rows != row][:NEIGHBOURS].tolist()))
+        return hits / wanted
 
     def write(self, path):
         self.faiss.write_index(self.index, str(path))
