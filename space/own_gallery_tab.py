@@ -60,7 +60,7 @@ def own_gallery_tab(galleries, function_words):
             results.status: "",
         }
 
-    def search(query, top_k, request: gr.Request):
+    def find(query, top_k, request: gr.Request):
         return results.search(request, query, top_k, None)
 
     upload.upload(
@@ -75,7 +75,7 @@ def own_gallery_tab(galleries, function_words):
     )
     gr.on(
         [button.click, query.submit],
-        search,
+        find,
         [query, top_k],
         results.outputs,
         api_visibility="private",

@@ -48,13 +48,13 @@ def search_tab(people, function_words):
     where_from = f"Searching in {people.origin}: {len(people):,} pictures."
     results = Results(lambda request: people, function_words, "search", where_from)
 
-    def search(query, top_k, request: gr.Request, *chosen):
+    def find(query, top_k, request: gr.Request, *chosen):
         where = {column: values for (column, _), values in zip(columns, chosen, strict=True) if values}
         return results.search(request, query, top_k, where)
 
     gr.on(
         [button.click, query.submit],
-        search,
+        find,
         [query, top_k, *filters],
         results.outputs,
         api_visibility="private",
