@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from modeling_unipt.image_files import IMAGE_FORMATS, IMAGE_SUFFIXES, UnreadableImage, read_image
 from modeling_unipt.user_errors import UserError
 
-MEGABYTE = 1_000_000
+MEGABYTE, MILLION = 1 << 20, 1_000_000
 FILE_BYTES, TOTAL_BYTES, UNPACKED_BYTES = 50 * MEGABYTE, 100 * MEGABYTE, 250 * MEGABYTE
-PICTURES, PIXELS = 2000, 25_000_000
+PICTURES, PIXELS = 2000, 25 * MILLION
 CHUNK, LONGEST_NAME = 1 << 20, 80
 
 
@@ -78,11 +78,11 @@ def refusal(path):
             with Image.open(path, formats=IMAGE_FORMATS) as image:
                 width, height = image.size
     except Image.DecompressionBombError:
-        return f"it has more than {PIXELS // MEGABYTE} million pixels"
+        return f"it has more than {PIXELS // MILLION} million pixels"
     except Exception:  # Pillow's readers raise many kinds
         return f"its content is not a picture ({', '.join(IMAGE_FORMATS)})"
     if width * height > PIXELS:
-        return f"it has {width} x {height} pixels, more than {PIXELS // MEGABYTE} million"
+        return f"it has {width} x {height} pixels, more than {PIXELS // MILLION} million"
     return None
 
 

@@ -251,7 +251,8 @@ def test_how_good_it_is_shows_the_cards_table(page):
 def test_dark_mode_is_readable(server, browser):
     with watched_page(browser, server.address, 1280, "?__theme=dark") as page:
         colours = page.locator("#head p").evaluate(
-            "text => [getComputedStyle(text).color, getComputedStyle(document.body).backgroundColor]"
+            "text => [text, document.querySelector('gradio-app')].map((part) => getComputedStyle(part))"
+            ".map((style, place) => place ? style.backgroundColor : style.color)"
         )
         picture_of(page, "dark")
     ink, paper = (_luminance(page_colour) for page_colour in colours)
