@@ -71,6 +71,8 @@ def main():
     describer = load_describer(scorer_name())
 
     import gradio as gr
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import Response
 
     galleries = OwnGalleries(os.path.join(WORK, "galleries"), people.model)
     atexit.register(galleries.close)
@@ -79,7 +81,15 @@ def main():
     gr.set_static_paths([galleries.root])  # for the download; its folders have names that cannot be guessed
     theme = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     app = build_app(people, describer, galleries).queue(default_concurrency_limit=USERS_AT_ONCE, max_size=200)
-    app.launch(theme=theme, css=STYLE, ssr_mode=False, max_file_size=FILE_BYTES, footer_links=[])
+    left = {ClientDisconnect: lambda request, error: Response(status_code=400)}  # a user who left is no error
+    app.launch(
+        theme=theme,
+        css=STYLE,
+        ssr_mode=False,
+        max_file_size=FILE_BYTES,
+        footer_links=[],
+        app_kwargs={"exception_handlers": left},
+    )
 
 
 if __name__ == "__main__":

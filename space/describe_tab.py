@@ -99,7 +99,7 @@ def _page(image, description):
     parts.append(f'<h3>Stated</h3><div class="facts">{"".join(map(_fact, facts))}</div>')
     if unsure:
         parts.append(
-            f'<h3>Left open, because it is not sure</h3><div class="facts">{"".join(map(_fact, unsure))}</div>'
+            f'<h3>Left open</h3><div class="facts">{"".join(map(_fact, unsure))}</div>'
         )
     if absent:
         told_absent = ", ".join(f"{_words(fact.field)} ({fact.probabilities[None]:.0%})" for fact in absent)

@@ -23,7 +23,7 @@ def search_boxes(name, examples=()):
         query = gr.Textbox(
             label="Description", placeholder=EXAMPLES[0], max_lines=4, scale=4, elem_id=f"{name}-query", min_width=240
         )
-        with gr.Column(scale=1, min_width=160):
+        with gr.Column(scale=1, min_width=200):
             top_k = gr.Slider(1, MOST_RESULTS, value=10, step=1, label="Results")
             button = gr.Button("Search", variant="primary", elem_id=f"{name}-go")
     if examples:

@@ -25,6 +25,7 @@ CHROMIUM_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+OFFLINE_SETTINGS = {"HF_HUB_OFFLINE", "GRADIO_ANALYTICS_ENABLED"}
 # Gradio's own stream of upload progress says this to itself when it is closed.
 KNOWN_WARNINGS = {"Method not implemented."}
 
@@ -42,6 +43,21 @@ def sample_people(folder, count=PICTURES):
     return paths
 
 
+# Loaded by Python at its start: notes every address off this machine that the program connects to or looks up.
+NETWORK_GUARD = """
+import socket
+def noting(function, place):
+    def noted(*arguments, **options):
+        address = str(arguments[place])
+        if not any(local in address for local in ("127.0.0.1", "localhost", "::1", "0.0.0.0")) and address != "None":
+            open({path!r}, "a").write(address + "\\n")
+        return function(*arguments, **options)
+    return noted
+socket.socket.connect = noting(socket.socket.connect, 1)
+socket.getaddrinfo = noting(socket.getaddrinfo, 0)
+"""
+
+
 class Server:
     """The app in a process of its own.
 
@@ -56,9 +72,15 @@ class Server:
         self.folder, self.uploads, self.address = folder, folder / "gradio", f"http://127.0.0.1:{port}"
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
+        (folder / "guard").mkdir()
+        (folder / "guard" / "sitecustomize.py").write_text(NETWORK_GUARD.format(path=str(folder / "network.txt")))
+        paths = [str(folder / "guard"), environment.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))]
+        # What keeps the tests off the network must not be what keeps the app off it.
+        free_to_call = {name: value for name, value in os.environ.items() if name not in OFFLINE_SETTINGS}
         environment = {
-            **os.environ,
+            **free_to_call,
             **environment,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "GRADIO_SERVER_PORT": str(port),
             "GRADIO_SERVER_NAME": "127.0.0.1",
             "GRADIO_TEMP_DIR": str(self.uploads),
@@ -80,6 +102,11 @@ class Server:
 
     def log(self):
         return (self.folder / "app.log").read_text()
+
+    def called(self):
+        """The addresses off this machine that the app connected to or looked up."""
+        path = self.folder / "network.txt"
+        return path.read_text().splitlines() if path.exists() else []
 
     def files(self):
         """What lies on disk because of users: uploads, galleries."""

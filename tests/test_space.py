@@ -277,8 +277,13 @@ def test_four_users_at_once_are_all_served(server):
     assert sorted(taken)[int(0.95 * len(taken))] < 1500  # bench_space.py measures; here cores may be busy
 
 
-def test_nothing_went_wrong_on_the_server(server):
+def test_nothing_went_wrong_on_the_server_and_nobody_was_called(server):
     assert "Traceback" not in server.log()
+    assert server.called() == []
+    look_up = "import socket\ntry: socket.getaddrinfo('example.invalid', 80)\nexcept OSError: pass"
+    guarded = environ | {"PYTHONPATH": str(server.folder / "guard")}
+    subprocess.run([sys.executable, "-c", look_up], env=guarded, check=True)
+    assert server.called() == ["example.invalid"], "the guard that notes calls does not work"
 
 
 @pytest.mark.parametrize(
