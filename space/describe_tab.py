@@ -98,9 +98,7 @@ def _page(image, description):
     parts = [f'<h3>Captions</h3><ol class="captions">{captions}</ol>']
     parts.append(f'<h3>Stated</h3><div class="facts">{"".join(map(_fact, facts))}</div>')
     if unsure:
-        parts.append(
-            f'<h3>Left open</h3><div class="facts">{"".join(map(_fact, unsure))}</div>'
-        )
+        parts.append(f'<h3>Left open</h3><div class="facts">{"".join(map(_fact, unsure))}</div>')
     if absent:
         told_absent = ", ".join(f"{_words(fact.field)} ({fact.probabilities[None]:.0%})" for fact in absent)
         parts.append(f"<h3>Most probably not there</h3><p>{escape(told_absent)}</p>")

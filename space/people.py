@@ -72,12 +72,13 @@ class People:
         return index
 
     def heat_maps(self, index, text, phrases):
-        """(picture, [(phrase, hottest cosine, picture that glows where it answers to the phrase)])."""
+        """(picture, [(phrase, how much the hottest cosine exceeds the mean, glowing picture)])."""
         from modeling_unipt.heat_map import overlay
 
         picture = self.picture(index).convert("RGB")
         picture.thumbnail(LARGE)
         phrases, maps = self._maps(picture, text, list(phrases)[:MOST_PHRASES])
+        maps = [heat_map - heat_map.mean() for heat_map in maps]  # where in this picture, not whether in it
         highest = max((float(heat_map.max()) for heat_map in maps), default=0)
         return picture, [
             (phrase, float(heat_map.max()), overlay(picture, heat_map, highest))

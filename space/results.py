@@ -94,11 +94,12 @@ class Results:
         picture, maps = people.heat_maps(index, text, phrases_of(text, self.function_words))
         figures = [_figure(picture, "the picture", "", f"Picture {people.names[index]}")]
         for phrase, hottest, glowing in maps:
-            figures.append(_figure(glowing, phrase, f"{hottest:.2f}", f"Where the picture answers to: {phrase}"))
+            figures.append(_figure(glowing, phrase, f"+{hottest:.2f}", f"Where the picture answers to: {phrase}"))
         return (
             '<section class="panel" tabindex="-1" aria-label="Why this picture was found"><h3>Why this picture?</h3>'
-            "<p>It glows where the model's image patches are most similar to what the words add to the description; "
-            "the number is the hottest patch's similarity. Words for what is not there glow weakly, or anywhere.</p>"
+            "<p>It glows where the model's image patches are more similar to what the words add to the description "
+            "than the picture is on the whole; the number says by how much. Words for what is not there glow, too, "
+            "somewhere.</p>"
             f'<div class="maps">{"".join(figures)}</div><div class="actions">'
             f"{action('alike', 'More like this', index)}{action('close', 'Close')}</div></section>"
         )

@@ -130,11 +130,15 @@ class Server:
 
 @contextlib.contextmanager
 def gallery_server(folder, app=ROOT / "space" / "app.py", **environment):
-    """A `Server` over a gallery of sample people, with the shipped models."""
+    """A `Server` over a gallery of sample people, seen by eight cameras, with the shipped models."""
+    import pyarrow
+
     from modeling_unipt import PersonGallery
 
-    sample_people(folder / "crops")
-    PersonGallery.from_folder(folder / "crops", str(ROOT / "unipt" / "unipt-tiny")).save(folder / "gallery")
+    names = [path.name for path in sample_people(folder / "crops")]
+    metadata = pyarrow.table({"file_name": names, "camera": [number % 8 for number in range(len(names))]})
+    gallery = PersonGallery.from_folder(folder / "crops", str(ROOT / "unipt" / "unipt-tiny"), metadata=metadata)
+    gallery.save(folder / "gallery")
     server = Server(folder, {"UNIPT_GALLERY": str(folder / "gallery"), **environment}, app)
     try:
         yield server

@@ -148,6 +148,16 @@ def test_search_pick_a_result_and_see_why(page):
     assert page.locator("#search-why figure").count() == 0
 
 
+def test_filters_choose_who_is_searched(page):
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("camera").click()
+    page.get_by_role("option", name="3").click()
+    page.get_by_label("Description").first.fill("a man")
+    page.locator("#search-go").click()
+    page.get_by_text(f"The best {PICTURES // 8} of {PICTURES} pictures, filtered").wait_for()
+    assert page.locator("#search-results img").count() == PICTURES // 8
+
+
 def test_the_keyboard_is_enough(page):
     page.get_by_role("button", name="Somebody in a yellow hoodie").click()
     box = page.get_by_label("Description").first
@@ -232,10 +242,12 @@ def test_two_users_have_two_galleries(server, browser, tmp_path):
     paths = sample_people(tmp_path / "people", 10)
     with watched_page(browser, server.address, 1280) as one, watched_page(browser, server.address, 1280) as other:
         for page, files in ((one, paths[:3]), (other, paths[3:])):
+            page.bring_to_front()  # Chromium lets what nobody looks at wait
             page.get_by_role("tab", name="Your gallery").click()
             page.locator("#own-upload input[type=file]").set_input_files(files)
             page.get_by_text(f"Your gallery has {len(files)} pictures").wait_for()
         for page, count in ((one, 3), (other, 7)):
+            page.bring_to_front()
             page.locator("#own-query textarea").fill("a man")
             page.locator("#own-go").click()
             page.get_by_text(f"The best {count} of {count} pictures").wait_for()
