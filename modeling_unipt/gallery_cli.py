@@ -185,7 +185,7 @@ def _print_report(report):
     if report.without_metadata:
         print(f"{report.without_metadata} of those added have no metadata")
     if report.unused_metadata:
-        print(f"{report.unused_metadata} rows of the metadata name none of these images")
+        print(f"{report.unused_metadata} rows of the metadata name no image that was added")
 
 
 def _report_as_json(report):

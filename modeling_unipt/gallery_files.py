@@ -14,7 +14,7 @@ cleared by the next one who writes; writers take turns by a lock on the folder.
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .image_files import write_rejected
@@ -51,7 +51,7 @@ class GalleryFiles:
             if (files.folder / MANIFEST_FILE).exists():
                 raise UserError(f"another process is making gallery {folder}; wait for it, or stop it first")
             write_rejected(files.folder / REJECTED_FILE, [])
-            files._write_manifest()
+            files._write_manifest(files.manifest)
         return files
 
     @classmethod
@@ -107,18 +107,22 @@ class GalleryFiles:
         if rejected is not None:
             with self._aside(self.folder / REJECTED_FILE) as aside:
                 write_rejected(aside, rejected)
-        self.manifest = manifest
-        self._write_manifest()
+        self._write_manifest(manifest)
         self._clear_unlisted()
 
     @contextmanager
     def _aside(self, path):
         """Give a path to write to; afterwards the file is on disk and has the name ``path``."""
         aside = path.with_name(path.name + ".aside")
-        yield aside
-        with open(aside, "rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(aside, path)
+        try:
+            yield aside
+            with open(aside, "rb+") as written:
+                os.fsync(written.fileno())
+            os.replace(aside, path)
+        except (OSError, RuntimeError) as error:  # FAISS raises the latter when the disk is full
+            aside.unlink(missing_ok=True)
+            reason = getattr(error, "strerror", None) or first_line(error)
+            raise UserError(f"{path} cannot be written ({reason}); what the gallery held before is kept") from error
 
     def _write_table(self, kind, entries, table):
         import pyarrow.parquet
@@ -137,12 +141,14 @@ class GalleryFiles:
         made = {"kind": index.kind, "effort": index.effort, "recall_at_10": index.recall, "built_for": index.built_for}
         return {"file": path.name, "rows": len(index), "bytes": path.stat().st_size, "sha256": _sha256(path)} | made
 
-    def _write_manifest(self):
+    def _write_manifest(self, manifest):
         with self._aside(self.folder / MANIFEST_FILE) as aside:
-            aside.write_text(json.dumps(self.manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            aside.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.manifest = manifest
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)  # the renames
+            with suppress(OSError):  # the renames; not every file system can
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

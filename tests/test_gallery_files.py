@@ -223,6 +223,26 @@ def test_a_folder_that_cannot_be_written_is_searched_from_memory(gallery, saved,
     assert loaded.search(QUERY) == gallery.search(QUERY)
 
 
+@pytest.mark.parametrize("calls_until_full", [1, 3])
+def test_a_full_disk_is_told_and_changes_nothing(gallery, saved, image_folder, monkeypatch, calls_until_full):
+    found, synchronise, calls = gallery.search(QUERY), os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == calls_until_full:
+            raise OSError(28, "No space left on device")
+        synchronise(descriptor)
+
+    draw_person(9).save(image_folder / "new.png")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="cannot be written .No space left on device.; what the gallery held before"):
+        gallery.add(image_folder)
+    assert len(gallery) == 6 and gallery.search(QUERY) == found
+    assert PersonGallery.load(saved, (gallery.model, gallery.processor)).search(QUERY) == found
+    assert not list(saved.glob("*.aside"))
+    assert gallery.add(image_folder).added == 1
+
+
 DIES_AT_STEP = """
 import os, signal, sys
 import numpy as np, pyarrow
