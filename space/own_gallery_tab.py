@@ -41,7 +41,7 @@ def own_gallery_tab(galleries, function_words):
 
     def make(waiting, request: gr.Request, progress=gr.Progress()):  # noqa: B008  Gradio reads this default
         if not waiting:
-            return {}
+            return {status: gr.skip()}  # an empty dict is no set of outputs to Gradio
         progress(0, desc="Reading your pictures")
         try:
             own = galleries.make(
@@ -50,7 +50,7 @@ def own_gallery_tab(galleries, function_words):
         except UserError as mistake:
             return {status: refused(mistake)}
         except Gone:
-            return {}
+            return {status: gr.skip()}  # an empty dict is no set of outputs to Gradio
         return {
             status: _report(own),
             searching: gr.update(visible=True),

@@ -216,6 +216,9 @@ def test_upload_a_zip_search_it_and_take_the_index(page, tmp_path):
     paths = sample_people(tmp_path / "people", 12)
     evil = [("<b class=evil>x</b>.html", "<html>"), ("notes.txt", "nothing")]
     page.get_by_role("tab", name="Your gallery").click()
+    (tmp_path / "page.jpg").write_bytes(b"<html>")
+    page.locator("#own-upload input[type=file]").set_input_files(tmp_path / "page.jpg")
+    page.get_by_text("There is no picture among the files; page.jpg: its content is not a picture").wait_for()
     page.locator("#own-upload input[type=file]").set_input_files(archive_of(paths, tmp_path, evil))
     page.get_by_text("Your gallery has 12 pictures. 2 could not be used: <b class=evil>x</b>.html").wait_for()
     assert page.locator(".evil").count() == 0
