@@ -3,7 +3,7 @@ PYTHON ?= python3
 SEED ?= 0
 BIN := .venv/bin
 
-.PHONY: setup demo seeds test test-slow app bench release clean
+.PHONY: setup demo seeds reproduce test test-slow app bench release clean
 
 setup: .venv/.installed
 
@@ -18,6 +18,9 @@ demo: setup
 
 seeds: setup
 	$(BIN)/python train/demo_seeds.py --output docs/demo_seeds.json
+
+reproduce: setup
+	$(BIN)/python train/reproduce.py --output docs/reproduction.json
 
 test: setup
 	$(BIN)/ruff check .

@@ -17,8 +17,29 @@ from pathlib import Path
 
 import bench_basics
 import bench_builder
-from bench_figures import line
+import bench_gallery
+import bench_ranking
+import bench_space
+from bench_figures import Figure, line
 from modeling_unipt.user_errors import run_command
+
+AT_LEAST = {
+    "indexing, share of the bare tower": 0.85,
+    "1,000,000 x 256, ivf: recall@10 of new queries": 0.95,
+    "ranking: faster than argsort, times": 8,
+    "ranking: less memory than argsort, times": 5,
+}
+AT_MOST = {
+    "text query, times (encoder + raw FAISS)": 1.3,
+    "search in the app with 8 users at once, p95 ms": 500,
+    "ranking: largest difference of a metric, from 0 to 1": 1e-6,
+}
+
+
+def as_figures(measured):
+    """Name -> number, the unit in the name, as :class:`bench_figures.Figure`."""
+    return [Figure(name, value, "", AT_LEAST.get(name), AT_MOST.get(name)) for name, value in measured.items()]
+
 
 PARTS = {
     "basics": (bench_basics.measure, "rendering, scoring, embedding, a pre-training step"),
@@ -26,6 +47,9 @@ PARTS = {
         bench_builder.measure,
         "LUPerson-T against the bare vision tower and the transformers pipeline; memory",
     ),
+    "gallery": (lambda folder: as_figures(bench_gallery.measure(folder)), "a query, indexing, a million vectors"),
+    "space": (lambda folder: as_figures(bench_space.measure()), "searches in the app by eight users at once"),
+    "ranking": (lambda folder: as_figures(bench_ranking.measure()), "the metric against a full sort; needs 13 GB"),
 }
 
 
