@@ -84,4 +84,4 @@ def test_two_steps_of_the_recipe_are_logged_with_every_loss(tmp_path):
     for name in ("loss", "contrastive_loss", "mlm_loss", "attribute_loss"):
         assert np.isfinite([entry[name] for entry in log]).all()
     with safe_open(output / "model.safetensors", "pt") as weights:
-        assert not [name for name in weights.keys() if "attribute" in name]
+        assert not [name for name in list(weights.keys()) if "attribute" in name]
