@@ -104,20 +104,20 @@ def test_calibration_error_by_hand():
     assert calibration_error([0.2, 0.21, 1.0], [False, True, True]) == pytest.approx(0.21 / 3 * 0 + 0.59 / 3 + 0 / 3)
 
 
+LINE = "- a {garment}\n"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (
-            "- a {colour} top",
-            "- a {color} top",
-            r"line \d+: a partial phrase of .* unknown blank .color. .did you mean",
-        ),
-        ("- a {colour} top", "- a top", "must hold some of its parts, not none"),
-        ("- a {colour} top", "- a {colour} {pattern} {garment}", "must hold some of its parts, not all"),
-        ("- a {colour} top", "- some {colour} {garment}", "two partial phrases .* say the same parts: colour, garment"),
-        ("- a {colour} top", "- {plural_phrase: x}", "lacks 'phrase'"),
-        ("- a {colour} top", "- {phrase: 'a {colour} top', prompt: x}", "has an unknown key 'prompt'"),
-        ("- a {colour} top", "- {phrase: 'a {colour} top', plural_phrase: tops}", "hold different blanks"),
+        (LINE, "- a {garmet}\n", r"line \d+: a partial phrase of .* unknown blank .garmet. .did you mean"),
+        (LINE, "- a top\n", "must hold some of its parts, not none"),
+        (LINE, "- a {colour} {pattern} {garment}\n", "must hold some of its parts, not all"),
+        (LINE, "- some {colour} {garment}\n", "two partial phrases .* say the same parts: colour, garment"),
+        (LINE, "- {plural_phrase: x}\n", "lacks 'phrase'"),
+        (LINE, "- {phrase: 'a {garment}', prompt: x}\n", "has an unknown key 'prompt'"),
+        (LINE, "- {phrase: 'a {garment}', plural_phrase: tops}\n", "hold different blanks"),
+        (LINE, "- {phrase: 'a {garment}', more: [tops]}\n", "hold different blanks"),
         (
             "  hat:\n",
             "  hat:\n    partial: [x]\n",

@@ -258,7 +258,7 @@ def test_two_users_have_two_galleries(server, browser, tmp_path):
 
 def test_how_good_it_is_shows_the_cards_table(page):
     page.get_by_role("tab", name="How good is it").click()
-    page.get_by_text("pre-trained on pseudo-texts, zero-shot").wait_for()
+    page.get_by_text("this checkpoint").wait_for()
     assert page.get_by_role("cell", name="71.25").or_(page.locator("table td")).first.is_visible()
     picture_of(page, "quality")
 

@@ -22,12 +22,14 @@ class BaselineProcessor:
         self.size = {"height": height, "width": width}
         self.padding = "max_length" if "siglip" in config.model_type else True  # SigLIP was trained so
 
-    def __call__(self, text=None, images=None, return_tensors="pt"):
+    def __call__(self, text=None, images=None, return_tensors="pt", **steps):
         if text is not None:
             options = {"padding": self.padding, "truncation": True, "max_length": self.max_length}
             return self.tokenizer(text, return_tensors=return_tensors, **options)
         resized = [image.resize((self.size["width"], self.size["height"]), self._resample()) for image in images]
-        return self.image_processor(resized, do_resize=False, do_center_crop=False, return_tensors=return_tensors)
+        return self.image_processor(
+            resized, do_resize=False, do_center_crop=False, return_tensors=return_tensors, **steps
+        )
 
     def _resample(self):
         from PIL import Image
