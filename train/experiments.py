@@ -41,8 +41,8 @@ EXPERIMENTS = {
     "recipes": Experiment(
         "Dataset recipe x training recipe",
         f"Zero-shot, the same images and {STEPS} steps. *Dataset*: how LUPerson-T was built of them; *training*: how "
-        "the model was pre-trained on it. Synonyms, detail of the captions and training options of `best` were chosen on "
-        "seed 0; seeds 1 and 2 were looked at once, for this table.",
+        "the model was pre-trained on it. Synonyms, detail of the captions and training options of `best` were chosen "
+        "on seed 0; seeds 1 and 2 were looked at once, for this table.",
         (0, 1, 2),
         tuple(
             Run(f"dataset {dataset}, training {training}", dataset, training)
@@ -58,9 +58,12 @@ def folder_of(run, seed, work):
 
 
 def result_of(run, seed, work):
-    """The evaluation's record of a run, or None while it is not there."""
+    """The numbers of a run's evaluation, or None while it is not there."""
     path = folder_of(run, seed, work).with_suffix(".json")
-    return json.loads(path.read_text(encoding="utf-8"))[0] if path.exists() else None
+    if not path.exists():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))[0]
+    return {name: value for name, value in record.items() if isinstance(value, int | float)}
 
 
 def jobs_of(experiments, work):
