@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from evaluation_report import benchmark_title, public_name
-from model_card import hours, main
+from model_card import hours, loss_curves, main
 from modeling_unipt.user_errors import UserError
 
 METRICS = {"R1": 71.256, "R5": 90.0, "R10": 95.0, "mAP": 66.5, "mINP": 51.0}
@@ -124,3 +124,9 @@ def test_without_leave_to_write_the_card_is_not_touched(trained, tmp_path, hub):
     with pytest.raises(UserError, match="this token may not write to others/x: .* rights to create a model under"):
         write(trained, tmp_path, [record(trained)], "--push-to-hub", "others/x")
     assert not (trained / "README.md").exists()
+
+
+def test_the_pictures_of_losses_are_shown(tmp_path):
+    for name in ("pretrained_loss.png", "loss_curve.png", "other.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert loss_curves(tmp_path) == ["![loss curve](loss_curve.png)", "![pretrained loss](pretrained_loss.png)"]

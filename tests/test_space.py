@@ -260,6 +260,7 @@ def test_how_good_it_is_shows_the_cards_table(page):
     page.get_by_role("tab", name="How good is it").click()
     page.get_by_text("this checkpoint").wait_for()
     assert page.get_by_role("cell", name="71.25").or_(page.locator("table td")).first.is_visible()
+    assert page.get_by_alt_text("pretrained loss").first.is_visible()
     picture_of(page, "quality")
 
 

@@ -111,6 +111,11 @@ def training_text(stages, complete):
     return "\n\n".join(parts)
 
 
+def loss_curves(folder):
+    """Markdown of each picture of a loss in a model's folder."""
+    return [f"![{path.stem.replace('_', ' ')}]({path.name})" for path in sorted(Path(folder).glob("*loss*.png"))]
+
+
 def environment_text(stages, complete, hardware, energy_kwh):
     """Markdown list: hardware, hours, energy, each measured, stated by the user, or said not to be known."""
     taken = [hours(settings, log) for settings, log in stages if settings.get("command") != "convert"]
@@ -214,7 +219,7 @@ def write_model_card(
         about=about.strip(),
         results=results_table(own, [record for record in records if record not in own]),
         data="\n".join(f"* {title} (`{name}`)" for name, title in data.items()) or "not recorded",
-        training=training_text(stages, complete),
+        training="\n\n".join([training_text(stages, complete), *loss_curves(folder)]),
         environment=environment_text(stages, complete, hardware, energy_kwh),
     )
     write_aside(folder / "README.md", text)

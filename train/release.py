@@ -174,6 +174,8 @@ def release_model(work):
     shutil.rmtree(target, ignore_errors=True)
     save_half(model, target)
     processor.save_pretrained(target)
+    for stage in ("pretrained", "finetuned"):
+        shutil.copyfile(Path(work) / stage / "loss_curve.png", target / f"{stage}_loss.png")
     print(f"released {target.relative_to(ROOT)}")
 
 
