@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .map_ahead import map_ahead
+from modeling_unipt.map_ahead import map_ahead
+
 from .parquet_dataset import ShardWriter, arrow_schema
 from .source_images import read_batches
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from modeling_unipt.image_files import IMAGE_FORMATS, UnreadableImage, read_image
+from modeling_unipt.map_ahead import map_ahead
 
-from .map_ahead import map_ahead
 from .near_duplicates import perceptual_hash
 
 JPEG_QUALITY = 95

@@ -1,11 +1,11 @@
 """Embedding many images or texts with a UniPT model, in batches; the gallery and the evaluation both use it."""
 
 import os
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
+
+from .map_ahead import map_ahead
 
 MOST_READERS = 8
 
@@ -51,7 +51,8 @@ def embed_in_batches(model, processor, items, read, batch_size=64):
         )
         return notes, [image is not None for image in images], pixels.get("pixel_values")
 
-    for notes, is_readable, pixels in _ahead(prepare, _batches(items, batch_size)):
+    threads = min(MOST_READERS, os.cpu_count() or 1)
+    for notes, is_readable, pixels in map_ahead(prepare, _batches(items, batch_size), threads, threads + 1):
         embeds = iter(())
         if pixels is not None:
             with torch.inference_mode():
@@ -63,23 +64,6 @@ def _batches(items, batch_size):
     items = iter(items)
     while batch := list(islice(items, batch_size)):
         yield batch
-
-
-def _ahead(function, items):
-    """``function(item)`` of each item in order, computed in threads, a few items ahead of whoever takes them."""
-    threads = min(MOST_READERS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
-        begun = deque()
-        try:
-            for item in items:
-                begun.append(pool.submit(function, item))
-                if len(begun) > threads:
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
-        finally:
-            for future in begun:
-                future.cancel()
 
 
 def _normalised(pixels, model, processor):

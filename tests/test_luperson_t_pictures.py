@@ -12,6 +12,7 @@ import pyarrow.parquet as parquet
 import pytest
 from conftest import draw_person
 from PIL import Image, ImageFont
+from test_luperson_t import build
 
 import dataset_builders.captioned_images as captioned_images
 import dataset_builders.luperson_t
@@ -20,7 +21,6 @@ from dataset_builders.captioned_images import captioned_sheet, drawn_rows
 from dataset_builders.charts import bar_groups, length_histogram
 from dataset_builders.combine import Captioner
 from dataset_builders.divide import DEFAULT_VOCABULARY, load_vocabulary
-from dataset_builders.luperson_t import main
 from dataset_builders.luperson_t_card import Statistics
 from dataset_builders.luperson_t_pictures import check_can_draw, number_and_share, required_values, share
 from dataset_builders.top_probabilities import TopProbabilities, reliability_diagram, top_histogram, wilson_interval
@@ -29,23 +29,6 @@ from modeling_unipt.user_errors import UserError
 
 ALL = ["caption_lengths.png", "images.jpg", "optional_attributes.png", "probabilities.png", "required_attributes.png"]
 ALL += ["words.png"]
-
-
-def build(images, scorer, output, *options):
-    main(
-        [
-            "--images",
-            str(images),
-            "--scorer",
-            str(scorer),
-            "--output",
-            str(output),
-            "--recipe",
-            "paper",
-            *map(str, options),
-        ]
-    )
-    return output
 
 
 def pictures_of(folder):

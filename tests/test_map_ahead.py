@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dataset_builders.map_ahead import map_ahead
+from modeling_unipt.map_ahead import map_ahead
 
 
 def test_the_order_is_kept_whatever_ends_first():
