@@ -304,25 +304,24 @@ print("ready", flush=True)
 people.add(sys.argv[2], batch_size=1)
 """
 SAVES = """
-import sys
+import sys, time
 from modeling_unipt import PersonGallery
 people = PersonGallery.load(sys.argv[1])
+begun = time.perf_counter()
 people.save(sys.argv[2] + "-warm")
-print("ready", flush=True)
+print(time.perf_counter() - begun, flush=True)
 people.save(sys.argv[2])
 """
 
 
 def start(program, *arguments):
-    """The process, once it says that it begins."""
+    """The process, once it says that it begins, and what it says."""
     process = subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL)  # fmt: skip
-    assert process.stdout.readline() == b"ready\n"
-    return process
+    return process, process.stdout.readline().decode().strip()
 
 
-def kill(process, seconds):
-    time.sleep(seconds)
+def kill(process):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
@@ -350,25 +349,27 @@ def check_after_kill(saved, crops, before, model_and_processor):
     return added
 
 
+def kill_after_segments(saved, crops, segments, seconds=0.0):
+    """Kills an adding process ``seconds`` after it has committed so many segments of three rows."""
+    process, _ = start(ADDS, saved, crops)
+    while len(manifest(saved)["segments"]) <= segments and process.poll() is None:
+        time.sleep(0.0005)
+    time.sleep(seconds)
+    kill(process)
+
+
 def test_killed_while_adding_nothing_committed_is_lost(gallery, saved, tmp_path):
     crops = make_crops(tmp_path / "more", 30)
-    process = start(ADDS, saved, crops)
-    while len(manifest(saved)["segments"]) < 3 and process.poll() is None:
-        time.sleep(0.001)
-    kill(process, 0)
+    kill_after_segments(saved, crops, 2)
     assert check_after_kill(saved, crops, gallery, (gallery.model, gallery.processor)) >= 6
 
 
 @pytest.mark.slow
 def test_killed_while_adding_at_ten_moments(gallery, saved, tmp_path):
     crops, moments, added = make_crops(tmp_path / "more", 60), random.Random(0), []
-    begun = time.monotonic()
-    process = start(ADDS, shutil.copytree(saved, tmp_path / "whole"), crops)
-    process.wait()
-    taken = min(time.monotonic() - begun, 1.0)
-    for moment in range(10):
+    for moment, segments in enumerate(moments.sample(range(20), 10)):
         folder = shutil.copytree(saved, tmp_path / f"killed-{moment}")
-        kill(start(ADDS, folder, crops), moments.uniform(0, taken))
+        kill_after_segments(folder, crops, segments, moments.uniform(0, 0.01))
         added.append(check_after_kill(folder, crops, gallery, (gallery.model, gallery.processor)))
     assert len(set(added)) > 2, added  # the moments were not all before or after
 
@@ -379,7 +380,9 @@ def test_killed_while_saving_at_ten_moments(gallery, saved, tmp_path):
     found = gallery.search(QUERY)
     for moment in range(10):
         output = tmp_path / f"out-{moment}"
-        kill(start(SAVES, saved, output), moments.uniform(0, 0.06))
+        process, seconds = start(SAVES, saved, output)
+        time.sleep(moments.uniform(0, float(seconds)))
+        kill(process)
         assert contents(saved) == before
         complete += output.exists()
         if output.exists():
