@@ -109,8 +109,8 @@ EXPERIMENTS = {
     "recipes": Experiment(
         "(d) Dataset recipe x training recipe",
         f"Zero-shot, the same images and {LONG} steps. *Dataset*: how LUPerson-T was built of them; *training*: how "
-        "the model was pre-trained on it. Synonyms, detail of the captions and training options of `best` were chosen on "
-        "seed 0; seeds 1 and 2 were looked at once, for this table.",
+        "the model was pre-trained on it. Synonyms, detail of the captions and training options of `best` were chosen "
+        "on seed 0; seeds 1 and 2 were looked at once, for this table.",
         (
             *(
                 Run(f"dataset {dataset}, training {training}", _recipe(dataset, training))

@@ -14,7 +14,6 @@ from queue import SimpleQueue
 
 from stages import ROOT, command_line
 
-
 TOOK = "# the command took"  # begins the last line of a log
 
 
