@@ -86,6 +86,7 @@ def make_accelerator(arguments):
         dataloader_config=DataLoaderConfiguration(split_batches=True),
         dynamo_backend="inductor" if arguments.torch_compile else None,
         log_with=_tracker(arguments.report_to),
+        project_dir=arguments.output_dir,
     )
     use_all_cores(accelerator)
     return accelerator

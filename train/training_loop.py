@@ -208,7 +208,7 @@ def claim_output(accelerator, arguments, more):
 
 def start_tracking(accelerator, folder):
     """Have Accelerate's tracker begin; one that writes files does so in ``folder/tracking``."""
-    accelerator.project_configuration.set_directories(str(folder))
+    accelerator.project_configuration.logging_dir = str(folder)
     if accelerator.log_with:
         accelerator.init_trackers("tracking")
 
