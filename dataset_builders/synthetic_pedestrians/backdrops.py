@@ -1,7 +1,7 @@
 """Walls, floors and things around a person, by the names that the domains call them.
 
-A painter changes ``image`` (H, W, 3) in place. Places are shares of height and width; ``horizon`` is where the wall ends
-and the floor begins.
+A painter changes ``image`` (H, W, 3) in place. Places are shares of height and width; ``horizon`` is where the wall
+ends and the floor begins.
 """
 
 from dataclasses import dataclass
