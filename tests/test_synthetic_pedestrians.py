@@ -271,6 +271,7 @@ def test_plain_and_shade_words_fit_the_world(domain):
     assert set(words["shades"]) == {shade for shades in world["shades"].values() for shade in shades}
     for colour, shades in world["shades"].items():
         assert set(words["plain_words"]) >= {colour} and shades
+    assert set(words.get("hair", words["hair_with"])) == set(VALUES["hair_length"])
     for table, field in (("upper_garments", "upper_garment"), ("hair_with", "hair_length"), ("vehicles", "vehicle")):
         assert set(words[table]) == {value for value in VALUES[field] if value}
 
