@@ -54,8 +54,9 @@ def _march(solids, is_box, n, origin, way, far):
     """
     speed = np.sqrt(way[0] ** 2 + way[1] ** 2 + way[2] ** 2)
     pace = 1 / (speed * np.sqrt(1 + solids.taper**2))
-    tables = [np.ascontiguousarray(table) for table in solids.half.T]
-    tables += [*way, solids.radius, solids.taper, solids.clip, pace, far, solids.major, solids.floor]
+    own = (solids.half[:, 0], solids.half[:, 2]) if is_box else (solids.major, solids.floor)  # what its formula needs
+    tables = [np.ascontiguousarray(table) for table in (solids.half[:, 1], *own)]
+    tables += [*way, solids.radius, solids.taper, solids.clip, pace, far]
     alive = np.arange(len(n))
     t = np.zeros(len(n), np.float32)
     before = np.full(len(n), np.inf, np.float32)
@@ -63,9 +64,11 @@ def _march(solids, is_box, n, origin, way, far):
     hit_pairs, hit_t = [], []
     for step in range(MAX_STEPS):
         n, x0, y0, z0, t, before = columns
-        hx, hy, hz, vx, vy, vz, radius, taper, clip, factor, limit, major, floor = (table.take(n) for table in tables)
+        hy, *own, vx, vy, vz, radius, taper, clip, factor, limit = (table.take(n) for table in tables)
+        half = (own[0], hy, own[1]) if is_box else (None, hy, None)
+        major, floor = (None, 0.0) if is_box else own
         y = y0 + t * vy
-        ex, ey, ez, h = _offsets((hx, hy, hz), major, floor, is_box, x0 + t * vx, y, z0 + t * vz)
+        ex, ey, ez, h = _offsets(half, major, floor, is_box, x0 + t * vx, y, z0 + t * vz)
         d = np.sqrt(ex * ex + ey * ey + ez * ez) - (radius + taper * h)
         d = np.maximum(d, clip - y) * factor
         hit = d < (HIT if step < MAX_STEPS - 1 else 4 * HIT)
@@ -125,7 +128,8 @@ def trace(solids, rotation, xs, ys, narrowing=0.0):
             block = grid[rows, columns].ravel()
             pixels.append(block)
             numbers.append(np.full(block.size, n))
-            px, py = xs[columns] * nearer[rows] - start[n, 0], plane_y[rows] - start[n, 1]
+            across = xs[columns] * nearer[rows] if narrowing else xs[columns]  # of parallel rays one row serves all
+            px, py = across - start[n, 0], plane_y[rows] - start[n, 1]
             for i in range(3):
                 q[i].append(((inverse[n, i, 0] * px + begin[n, i]) + inverse[n, i, 1] * py).ravel())
         if not numbers:
