@@ -134,6 +134,14 @@ def test_pretraining_mistakes(encoders, benchmark, tmp_path, extra, message, mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_captions_that_are_too_long_are_truncated_and_counted(encoders, benchmark, tmp_path):
+    output = run("train/pretrain.py", "--config", encoders / "tiny.yaml", "--dataset", benchmark, "--output_dir",
+                 tmp_path / "out", "--max_steps", 2, "--max_text_tokens", 8, "--report_to", "none")  # fmt: skip
+    # one of an image's two captions has eleven tokens, the other seven
+    counted = int(output.split(" of 32 captions were longer than the model reads")[0].split()[-1])
+    assert 4 <= counted <= 28
+
+
 def test_finetuning_from_a_folder_that_is_not_unipt(encoders, benchmark, tmp_path):
     output = run("train/finetune.py", "--model", encoders / "text", "--dataset", benchmark, "--output_dir",
                  tmp_path / "out", ok=False)  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from build_tokenizers import bert_tokenizer
-from data import Collator, EpochBatches, load_rows, mask_whole_words
+from data import Collator, EpochBatches, load_rows, mask_whole_words, tokenise
 from modeling_unipt.user_errors import UserError
 
 WORDS = ["a", "young", "woman", "wearing", "crimson", "trousers", "and", "carrying", "an", "umbrella", "walks"]
@@ -62,6 +62,15 @@ def test_masking_follows_berts_proportions(tokenizer):
     assert np.mean(chosen) == pytest.approx(0.15, abs=0.01)
     assert kinds.count("mask") / len(kinds) == pytest.approx(0.8, abs=0.02)
     assert kinds.count("random") / len(kinds) == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_text_over_the_limit_is_cut_and_said_to_be(tokenizer):
+    tokenizer.model_max_length = 5
+    try:
+        assert [tokenise(tokenizer, text)[1] for text in ("a woman and", "a woman and an")] == [False, True]
+        assert len(tokenise(tokenizer, "a woman and an")[0]["input_ids"]) == 5
+    finally:
+        tokenizer.model_max_length = 10**9
 
 
 def test_padding_reaches_the_longest_text_and_is_marked():

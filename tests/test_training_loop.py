@@ -29,8 +29,12 @@ class OneNumber(torch.nn.Module):
         super().__init__()
         self.value = torch.nn.Parameter(torch.zeros(()))
 
-    def forward(self, batch):
-        return (self.value - batch).square().mean()
+    def forward(self, values):
+        return (self.value - values).square().mean()
+
+
+def collate(samples):
+    return {"values": torch.tensor(samples)}
 
 
 def loop(tmp_path, take_step=None, **options):
@@ -44,7 +48,7 @@ def loop(tmp_path, take_step=None, **options):
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.1)]
 
     def step(prepared, batch, seed):
-        loss = prepared(batch)
+        loss = prepared(**batch)
         accelerator.backward(loss)
         return {"loss": loss}
 
@@ -52,7 +56,7 @@ def loop(tmp_path, take_step=None, **options):
         return take_step(step, *call)
 
     _, log = run_training(
-        accelerator, model, optimizers, make_schedulers(optimizers, arguments), Numbers(), torch.tensor,
+        accelerator, model, optimizers, make_schedulers(optimizers, arguments), Numbers(), collate,
         given if take_step else step, arguments, tmp_path,
     )  # fmt: skip
     accelerator.end_training()

@@ -84,6 +84,15 @@ def augment(image, rng):
     return ImageOps.mirror(image) if rng.random() < 0.5 else image
 
 
+def tokenise(tokenizer, text):
+    """(the tokenizer's output for one text, whether it was longer than the tokenizer's limit and was truncated)."""
+    limit = tokenizer.model_max_length
+    encoding = tokenizer(text, verbose=False)
+    if len(encoding["input_ids"]) <= limit:
+        return encoding, False
+    return tokenizer(text, truncation=True, max_length=limit), True
+
+
 def text_number(text):
     """A whole number of 63 bits, the same for the same text in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
@@ -118,9 +127,7 @@ class PretrainingPairs(torch.utils.data.Dataset):
             caption = row["captions"][int(rng.integers(len(row["captions"])))]
         else:
             caption, told = self.sampler.draw(row["attributes"], self.seed, row["image_id"], epoch)
-        encoding = self.processor.tokenizer(
-            caption, truncation=True, max_length=self.processor.tokenizer.model_max_length
-        )
+        encoding, truncated = tokenise(self.processor.tokenizer, caption)
         mlm_input_ids, mlm_labels = mask_whole_words(encoding, self.processor.tokenizer, rng)
         image = augment(row["image"].convert("RGB"), rng)
         sample = {
@@ -128,6 +135,7 @@ class PretrainingPairs(torch.utils.data.Dataset):
             "input_ids": encoding["input_ids"],
             "mlm_input_ids": mlm_input_ids,
             "mlm_labels": mlm_labels,
+            "truncated": truncated,
         }
         if self.facts is not None:
             sample["told"] = self.facts.told(told)
@@ -165,11 +173,12 @@ class IdentityPairs(torch.utils.data.Dataset):
         row, caption, person = self.pairs[index]
         rng = np.random.default_rng([self.seed, epoch, index])
         image = augment(self.rows[row]["image"].convert("RGB"), rng)
-        tokenizer = self.processor.tokenizer
+        encoding, truncated = tokenise(self.processor.tokenizer, caption)
         return {
             "pixel_values": self.processor.image_processor(image, return_tensors="pt")["pixel_values"][0],
-            "input_ids": tokenizer(caption, truncation=True, max_length=tokenizer.model_max_length)["input_ids"],
+            "input_ids": encoding["input_ids"],
             "person_index": person,
+            "truncated": truncated,
         }
 
 
@@ -197,7 +206,7 @@ class Collator:
         for name in ("told", "shown"):
             if name in samples[0]:
                 batch[name] = torch.from_numpy(np.stack([sample[name] for sample in samples]))
-        for name in ("person_index", "image_ids", "text_ids"):
+        for name in ("person_index", "image_ids", "text_ids", "truncated"):
             if name in samples[0]:
                 batch[name] = torch.tensor([sample[name] for sample in samples])
         return batch

@@ -46,19 +46,21 @@ class _Progress:
 
     def __init__(self, accelerator, folder):
         self.accelerator, self.folder = accelerator, Path(folder)
-        self.step, self.log, self.sums, self.since_step = 0, [], {}, 0
+        self.step, self.log, self.sums, self.since_step, self.truncated = 0, [], {}, 0, 0
         found = _checkpoints(folder)
         if found:
             accelerator.load_state(str(found[-1]))
             self.step = int(found[-1].name.removeprefix("step-"))
             kept = json.loads((found[-1] / "progress.json").read_text(encoding="utf-8"))
             self.log, self.sums, self.since_step = kept["log"], kept["sums"], kept["since_step"]
+            self.truncated = kept["truncated"]
             accelerator.print(f"resuming at step {self.step} from {found[-1]}")
         self.timed_from, self.timed_step = time.perf_counter(), self.step
 
-    def add(self, losses):
-        """Count a step."""
+    def add(self, losses, truncated):
+        """Count a step, in which so many captions of all processes were ``truncated``."""
         self.step += 1
+        self.truncated = self.truncated + truncated
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
 
@@ -74,7 +76,7 @@ class _Progress:
 
     def save(self):
         sums = {name: float(total) for name, total in self.sums.items()}
-        kept = {"log": self.log, "sums": sums, "since_step": self.since_step}
+        kept = {"log": self.log, "sums": sums, "since_step": self.since_step, "truncated": int(self.truncated)}
         _save_checkpoint(self.accelerator, self.folder, self.step, kept)
 
 
@@ -146,6 +148,7 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
         # Dropout and drawn negatives follow from the step alone, so that a resumed run repeats an uninterrupted one.
         seed = (arguments.seed * 1_000_003 + progress.step) * 1_009 + accelerator.process_index
         torch.manual_seed(seed)
+        truncated = accelerator.reduce(batch.pop("truncated").sum(), "sum") if "truncated" in batch else 0
         try:
             losses = take_step(model, batch, seed)
             if arguments.max_grad_norm:
@@ -159,7 +162,7 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
         # Looked at a step later, when it is there: waiting for it would leave a GPU idle.
         if last is not None:
             check_finite(float(last), progress.step, dataset, batches, checkpoints)
-        progress.add(losses)
+        progress.add(losses, truncated)
         last = losses["loss"].detach()
         bar.update()
         step = progress.step
@@ -174,6 +177,11 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
         if saves:
             progress.save()
     bar.close()
+    if int(progress.truncated):
+        accelerator.print(
+            f"{int(progress.truncated)} of {progress.step * batches.batch_size} captions were longer than the model "
+            "reads and were truncated"
+        )
     return model, progress.log
 
 
