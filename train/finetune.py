@@ -1,4 +1,4 @@
-"""Fine-tuning on a person retrieval benchmark: identification + ranking loss (paper section 3.4, equations 4 and 5).
+"""Fine-tuning on a person retrieval benchmark: L = L_id + L_rk + gamma L_pgu (paper section 3.4, equations 4 to 7).
 
 The dataset needs the columns `image`, `captions` and `person_id`; `python -m dataset_builders.benchmarks` writes such.
 
@@ -26,7 +26,7 @@ class FinetuneArguments:
     max_steps: int = field(default=-1, metadata={"help": "number of steps; -1: by --epochs"})
     vision_learning_rate: float = field(default=1e-4, metadata={"help": "peak rate of the image encoder"})
     text_learning_rate: float = field(default=1e-5, metadata={"help": "peak rate of the text encoder"})
-    head_learning_rate: float = field(default=1e-4, metadata={"help": "peak rate of projections and classifier"})
+    head_learning_rate: float = field(default=1e-4, metadata={"help": "peak rate of all other parameters"})
     muon_learning_rate: float | None = field(
         default=None, metadata={"help": "train the matrices inside transformer layers by Muon at this peak rate"}
     )
@@ -34,6 +34,20 @@ class FinetuneArguments:
     warmup_ratio: float = field(default=0.1, metadata={"help": "share of the steps with a rising rate"})
     scheduler: str = field(default="linear", metadata={"help": "transformers schedule after warm-up, to 0"})
     margin: float = field(default=0.2, metadata={"help": "alpha of equation 5"})
+    matching_loss: Literal["ranking", "sdm"] = field(
+        default="ranking",
+        metadata={"help": "ranking: the paper's L_rk; sdm: IRRA's similarity distribution matching"},
+    )
+    granularity_loss_weight: float = field(
+        default=1.0,
+        metadata={"help": "gamma of equation 7; 0: no prototypes, the model embeds by its pooled tokens as before"},
+    )
+    num_prototypes: int = field(default=6, metadata={"help": "prototypes that make the embedding, if gamma is not 0"})
+    prototype_dim: int = field(default=512, metadata={"help": "length of each prototype's part of the embedding"})
+    prototype_layers: int = field(default=2, metadata={"help": "layers of attention from prototypes to tokens"})
+    prototype_heads: int = field(default=6, metadata={"help": "heads of that attention"})
+    prototype_head_dim: int = field(default=512, metadata={"help": "length of a query, key and value of a head"})
+    prototype_mlp_dim: int = field(default=512, metadata={"help": "width of its feed-forward layers"})
     max_grad_norm: float = field(default=1.0, metadata={"help": "0: no clipping"})
     precision: Literal["auto", "no", "bf16", "fp16"] = field(
         default="auto", metadata={"help": "auto: bf16 where it is native"}
@@ -48,33 +62,6 @@ class FinetuneArguments:
     log_steps: int = field(default=20, metadata={"help": "steps between lines of the log"})
 
 
-def build_finetuner(model, identities, margin):
-    """Wrap a UniPTModel with the identity classifier that training needs and retrieval does not."""
-    import torch
-
-    from losses import identification_loss, ranking_loss
-
-    class Finetuner(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model = model
-            self.classifier = torch.nn.Linear(model.config.projection_dim, identities, bias=False)
-            torch.nn.init.normal_(self.classifier.weight, std=0.001)
-
-        def forward(self, pixel_values, input_ids, attention_mask, person_index):
-            images = self.model.get_image_features(pixel_values=pixel_values).pooler_output
-            texts = self.model.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output
-            identification = identification_loss(self.classifier(texts), self.classifier(images), person_index)
-            ranking = ranking_loss(texts, images, person_index, margin)
-            return {
-                "loss": identification + ranking,
-                "identification_loss": identification,
-                "ranking_loss": ranking,
-            }
-
-    return Finetuner()
-
-
 def main(argv=None):
     arguments = parse_arguments(FinetuneArguments, __doc__, argv)
     require(arguments, "model", "dataset", "output_dir")
@@ -82,18 +69,30 @@ def main(argv=None):
         raise UserError(
             f"--batch_size {arguments.batch_size} is too small: a ranking loss needs a negative in the batch"
         )
+    if arguments.granularity_loss_weight < 0:
+        raise UserError(f"--granularity_loss_weight {arguments.granularity_loss_weight} must not be negative")
 
     from accelerate import Accelerator, DataLoaderConfiguration
     from accelerate.utils import set_seed
     from transformers import get_scheduler
 
     from data import Collator, IdentityPairs, load_rows, steps_per_epoch
+    from finetuner import Finetuner, with_prototypes
     from modeling_unipt.loading import load_unipt
     from optimizers import build_optimizers
     from training_loop import claim_output, pick_precision, run_training, save_result, set_attention
 
     rows = load_rows(arguments.dataset, arguments.split, ["image", "captions", "person_id"])
     model, processor = load_unipt(arguments.model)
+    model.float()  # released weights are rounded to half precision
+    if arguments.granularity_loss_weight:
+        set_seed(arguments.seed)
+        model = with_prototypes(model, vars(arguments))
+    elif model.config.num_prototypes:
+        raise UserError(
+            f"{arguments.model} embeds by prototypes, which --granularity_loss_weight 0 would leave untrained; give "
+            "another weight or another model"
+        )
     set_attention(model, arguments.attn_implementation)
     pairs = IdentityPairs(rows, processor, arguments.seed)
     if len(pairs.person_ids) < 2:
@@ -111,7 +110,7 @@ def main(argv=None):
     if folder is None:
         return
     set_seed(arguments.seed)
-    finetuner = build_finetuner(model, len(pairs.person_ids), arguments.margin)
+    finetuner = Finetuner(model, len(pairs.person_ids), arguments)
     rates = {
         "model.vision_model": arguments.vision_learning_rate,
         "model.text_model": arguments.text_learning_rate,

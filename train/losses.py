@@ -1,4 +1,4 @@
-"""Losses beside those of the model: identification (paper eq. 4), ranking (eq. 5), attributes."""
+"""Losses beside those of the model: identification (paper eq. 4), ranking (eq. 5), IRRA's SDM, attributes."""
 
 import torch
 from torch.nn import functional as F
@@ -45,6 +45,30 @@ def ranking_loss(text_embeds, image_embeds, person_index, margin=0.2):
     image_terms = _semi_hard_terms(similarity, positive, different, margin)
     text_terms = _semi_hard_terms(similarity.T, positive, different, margin)
     return image_terms.mean() + text_terms.mean()
+
+
+def similarity_distribution_loss(text_embeds, image_embeds, person_index, scale=50.0, epsilon=1e-8):
+    """IRRA's similarity distribution matching (CVPR 2023), in place of L_rk.
+
+    For every text the Kullback-Leibler divergence from the softmax of its scaled similarities with the images to equal
+    shares of the images of its person; the same for every image with the texts.
+
+    Args:
+        text_embeds, image_embeds: (B, D), row i of each is a pair; need not be normalised.
+        person_index: (B,) long.
+        scale: of the cosine similarities, IRRA's 1 / 0.02.
+        epsilon: added to the shares before their logarithm.
+    Returns:
+        Scalar, the mean over texts plus the mean over images.
+    """
+    similarity = scaled_cosines(text_embeds, image_embeds, scale)
+    same = (person_index[:, None] == person_index[None, :]).to(similarity)
+    log_shares = (same / same.sum(dim=1, keepdim=True) + epsilon).log()
+    loss = 0
+    for logits in (similarity, similarity.T):
+        log_found = logits.log_softmax(dim=1)
+        loss = loss + (log_found.exp() * (log_found - log_shares)).sum(dim=1).mean()
+    return loss
 
 
 def attribute_loss(text_logits, image_logits, told, shown, sizes):
