@@ -13,12 +13,11 @@ import torch
 from modeling_unipt.user_errors import UserError
 
 
-def load_rows(name, split, columns):
-    """``load_dataset(name, split=split)`` with one clear sentence for every way in which that can be a user's mistake.
+def load_splits(name):
+    """``load_dataset(name)`` with one clear sentence for every way in which that can be a user's mistake.
 
     Args:
         name: a folder in Hub layout or the name of a dataset on the Hub.
-        columns: the columns that the caller needs.
     """
     import datasets
 
@@ -26,13 +25,24 @@ def load_rows(name, split, columns):
     if os.path.isdir(name) and not any(os.scandir(name)):
         raise UserError(f"dataset folder {name} is empty")
     try:
-        found = datasets.load_dataset(name)
+        return datasets.load_dataset(name)
     except Exception as error:  # the library raises a dozen classes for "there is nothing usable at this name"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"dataset '{name}' cannot be loaded, neither as a folder nor from the Hub ({reason}); build one with "
             "python -m dataset_builders.luperson_t or python -m dataset_builders.benchmarks"
         ) from None
+
+
+def load_rows(name, split, columns):
+    """One split of :func:`load_splits`.
+
+    Args:
+        columns: the columns that the caller needs.
+    Raises:
+        UserError: as that, or there is no such split or column, or no row.
+    """
+    found = load_splits(name)
     if split not in found:
         raise UserError(f"dataset '{name}' has no split '{split}'; it has {', '.join(found)}")
     rows = found[split]
@@ -214,9 +224,13 @@ class EpochBatches(torch.utils.data.Sampler):
         for step in range(self.start_step, self.max_steps):
             epoch, position = divmod(step, self.steps_per_epoch)
             if epoch != order_epoch:
-                order, order_epoch = np.random.default_rng([self.seed, epoch]).permutation(self.size), epoch
+                order, order_epoch = self.order(epoch), epoch
             picked = order[position * self.batch_size : (position + 1) * self.batch_size]
             yield [(epoch, int(index)) for index in picked]
+
+    def order(self, epoch):
+        """The indices of an epoch, batch after batch."""
+        return np.random.default_rng([self.seed, epoch]).permutation(self.size)
 
 
 def steps_per_epoch(size, batch_size):

@@ -9,6 +9,7 @@ Kill it and run the same command again: it goes on from its last checkpoint.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from arguments import parse_arguments, require
@@ -22,6 +23,9 @@ class FinetuneArguments:
     output_dir: str | None = field(default=None, metadata={"help": "folder for the fine-tuned model; must be new"})
     split: str = field(default="train", metadata={"help": "split of the dataset"})
     batch_size: int = field(default=64, metadata={"help": "captions a step, over all processes"})
+    captions_per_person: int = field(
+        default=0, metadata={"help": "captions of each person in a batch; 0: captions are shuffled, whoever they show"}
+    )
     epochs: float = field(default=60, metadata={"help": "passes over the captions, unless --max_steps is given"})
     max_steps: int = field(default=-1, metadata={"help": "number of steps; -1: by --epochs"})
     vision_learning_rate: float = field(default=1e-4, metadata={"help": "peak rate of the image encoder"})
@@ -58,6 +62,16 @@ class FinetuneArguments:
     cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
     seed: int = field(default=0, metadata={"help": "of classifier, order, flips, negatives and dropout"})
     num_workers: int = field(default=1, metadata={"help": "processes that load data"})
+    eval_steps: int = field(
+        default=0,
+        metadata={"help": "steps between measurements on validation, whose best is saved; 0: the last step is saved"},
+    )
+    validation_split: str | None = field(
+        default=None, metadata={"help": "where to choose; default: val or validation, or else people held out"}
+    )
+    held_out_people: float = field(
+        default=0.1, metadata={"help": "share of the training people, if there is no such split"}
+    )
     save_steps: int = field(default=500, metadata={"help": "steps between checkpoints; 0: none"})
     log_steps: int = field(default=20, metadata={"help": "steps between lines of the log"})
 
@@ -69,20 +83,31 @@ def main(argv=None):
         raise UserError(
             f"--batch_size {arguments.batch_size} is too small: a ranking loss needs a negative in the batch"
         )
-    if arguments.granularity_loss_weight < 0:
-        raise UserError(f"--granularity_loss_weight {arguments.granularity_loss_weight} must not be negative")
+    for name in ("granularity_loss_weight", "eval_steps"):
+        if getattr(arguments, name) < 0:
+            raise UserError(f"--{name} {getattr(arguments, name)} must not be negative")
+    if not 0 <= arguments.captions_per_person <= arguments.batch_size:
+        raise UserError(
+            f"--captions_per_person {arguments.captions_per_person} must lie between 0 and the batch size, "
+            f"{arguments.batch_size}"
+        )
 
     from accelerate import Accelerator, DataLoaderConfiguration
     from accelerate.utils import set_seed
     from transformers import get_scheduler
 
-    from data import Collator, IdentityPairs, load_rows, steps_per_epoch
+    from data import Collator, EpochBatches, IdentityPairs, load_rows, steps_per_epoch
     from finetuner import Finetuner, with_prototypes
+    from identity_batches import IdentityBatches
     from modeling_unipt.loading import load_unipt
     from optimizers import build_optimizers
     from training_loop import claim_output, pick_precision, run_training, save_result, set_attention
+    from validation import Validation, validation_rows
 
-    rows = load_rows(arguments.dataset, arguments.split, ["image", "captions", "person_id"])
+    columns = ["image", "captions", "person_id"]
+    rows = load_rows(arguments.dataset, arguments.split, columns)
+    if arguments.eval_steps:
+        rows, rows_to_validate, record = validation_rows(rows, arguments, columns)
     model, processor = load_unipt(arguments.model)
     model.float()  # released weights are rounded to half precision
     if arguments.granularity_loss_weight:
@@ -129,6 +154,18 @@ def main(argv=None):
         f"fine-tuning on {len(pairs)} captions of {len(pairs.person_ids)} people for {arguments.max_steps} steps of "
         f"{arguments.batch_size}, precision {accelerator.mixed_precision}"
     )
+    validation = None
+    if arguments.eval_steps:
+        if record["held_out_person_ids"]:
+            accelerator.print(
+                f"held out of training, to choose the checkpoint: {len(record['held_out_person_ids'])} people"
+            )
+        validation = Validation(
+            accelerator, rows_to_validate, processor, arguments.eval_steps, arguments.max_steps, folder, record
+        )
+    sampler = EpochBatches
+    if arguments.captions_per_person:
+        sampler = partial(IdentityBatches, [person for *_, person in pairs.pairs], arguments.captions_per_person)
     log = run_training(
         accelerator,
         finetuner,
@@ -139,7 +176,11 @@ def main(argv=None):
         lambda wrapped, batch: wrapped(**batch),
         arguments,
         folder,
+        after_step=validation,
+        sampler=sampler,
     )
+    if validation:
+        validation.finish(model)
     save_result(accelerator, model, processor, log, "Fine-tuning", folder, arguments.output_dir)
 
 

@@ -65,13 +65,27 @@ def use_all_cores(accelerator):
         torch.set_num_threads(max(1, cores // accelerator.num_processes))
 
 
-def run_training(accelerator, model, optimizers, schedulers, dataset, collator, compute_loss, arguments, folder):
+def run_training(
+    accelerator,
+    model,
+    optimizers,
+    schedulers,
+    dataset,
+    collator,
+    compute_loss,
+    arguments,
+    folder,
+    after_step=None,
+    sampler=EpochBatches,
+):
     """Train for ``arguments.max_steps`` steps, going on from the newest whole checkpoint below ``folder`` if any.
 
     Args:
         compute_loss: (model, batch) -> dict of scalar tensors, of which "loss" is minimised and all are logged.
         arguments: has max_steps, batch_size (global), seed, num_workers, save_steps, log_steps, max_grad_norm.
         folder: the work folder; checkpoints go to ``folder/checkpoints``.
+        after_step (*optional*): (step, model) -> numbers to log for this step, a dict, or None.
+        sampler: `EpochBatches`, or what is called and behaves like it.
     Returns:
         The log, a list of {"step", "samples_per_second", "learning_rate", loss names...}.
     Raises:
@@ -90,7 +104,7 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
         log = json.loads((found[-1] / "log.json").read_text(encoding="utf-8"))
         accelerator.print(f"resuming at step {step} from {found[-1]}")
 
-    batches = EpochBatches(len(dataset), arguments.batch_size, arguments.seed, step, arguments.max_steps)
+    batches = sampler(len(dataset), arguments.batch_size, arguments.seed, step, arguments.max_steps)
     loader = accelerator.prepare(
         torch.utils.data.DataLoader(
             dataset,
@@ -118,8 +132,9 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + value.detach().float()
         bar.update()
-        if step % arguments.log_steps == 0 or step == arguments.max_steps:
-            elapsed, steps = time.perf_counter() - since, step - since_step
+        elapsed, steps = time.perf_counter() - since, step - since_step
+        measured = after_step(step, model) if after_step else None
+        if step % arguments.log_steps == 0 or step == arguments.max_steps or measured:
             means = {name: round(float(value) / steps, 6) for name, value in sums.items()}
             if not math.isfinite(means["loss"]):
                 raise UserError(
@@ -131,6 +146,7 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
                 {
                     "step": step,
                     **means,
+                    **(measured or {}),
                     "learning_rate": schedulers[0].get_last_lr()[0],
                     "samples_per_second": round(rate, 1),
                 }
