@@ -75,6 +75,17 @@ def test_ranking_loss_picks_one_of_the_semi_hard_negatives_at_random():
     assert found <= allowed and len(found) > len(allowed) / 2
 
 
+def test_the_picks_say_which_semi_hard_negative_is_taken():
+    torch.manual_seed(0)
+    texts, images = torch.randn(2, 6, 3, dtype=torch.float64)
+    images, person = texts + 0.4 * images, torch.arange(6)
+    hinges = semi_hard_hinges(texts, images, person, 0.8)
+    assert max(map(len, hinges)) > 2
+    for picks in (torch.zeros(6, 2), torch.full((6, 2), 0.999), torch.rand(6, 2)):
+        taken = [each[int(pick * len(each))] for each, pick in zip(hinges, picks.flatten(), strict=True) if each]
+        torch.testing.assert_close(ranking_loss(texts, images, person, 0.8, picks), sum(taken) / 6)
+
+
 def test_ranking_loss_never_takes_the_same_person_as_negative():
     images, texts, _ = one_semi_hard_negative_each()
     assert ranking_loss(texts, images, torch.zeros(4, dtype=torch.long)).item() == 0

@@ -149,7 +149,8 @@ class PretrainingPairs(torch.utils.data.Dataset):
 
 
 class IdentityPairs(torch.utils.data.Dataset):
-    """One sample a caption, as the benchmarks count them: its text, its image and the index of its identity."""
+    """One sample a caption, as the benchmarks count them: its text, its image, the index of its identity, and the draw
+    of its negatives, see :func:`losses.ranking_loss`."""
 
     def __init__(self, rows, processor, seed):
         self.rows, self.processor, self.seed = rows, processor, seed
@@ -180,6 +181,7 @@ class IdentityPairs(torch.utils.data.Dataset):
             "pixel_values": self.processor.image_processor(image, return_tensors="pt")["pixel_values"][0],
             "input_ids": tokenizer(caption, truncation=True, max_length=tokenizer.model_max_length)["input_ids"],
             "person_index": person,
+            "picks": rng.random(2),
         }
 
 
@@ -204,7 +206,7 @@ class Collator:
                 batch[name] = self._pad([sample[name] for sample in samples], fill)
         lengths = torch.tensor([len(sample["input_ids"]) for sample in samples])
         batch["attention_mask"] = (torch.arange(batch["input_ids"].shape[1])[None] < lengths[:, None]).long()
-        for name in ("told", "shown"):
+        for name in ("told", "shown", "picks"):
             if name in samples[0]:
                 batch[name] = torch.from_numpy(np.stack([sample[name] for sample in samples]))
         for name in ("person_index", "image_ids", "text_ids"):

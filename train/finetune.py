@@ -24,6 +24,12 @@ class FinetuneArguments(RunArguments):
     output_dir: str | None = field(default=None, metadata={"help": "folder for the fine-tuned model; must be new"})
     split: str = field(default="train", metadata={"help": "split of the dataset"})
     batch_size: int = field(default=64, metadata={"help": "captions a step, over all processes"})
+    chunk_size: int = field(
+        default=0,
+        metadata={
+            "help": "pairs in one forward pass of a process, 0: all of its share; the losses stay those of the batch"
+        },
+    )
     captions_per_person: int = field(
         default=0, metadata={"help": "captions of each person in a batch; 0: captions are shuffled, whoever they show"}
     )
@@ -70,7 +76,7 @@ def main(argv=None):
         raise UserError(
             f"--batch_size {arguments.batch_size} is too small: a ranking loss needs a negative in the batch"
         )
-    for name in ("granularity_loss_weight", "eval_steps"):
+    for name in ("granularity_loss_weight", "eval_steps", "chunk_size"):
         if getattr(arguments, name) < 0:
             raise UserError(f"--{name} {getattr(arguments, name)} must not be negative")
     if not 0 <= arguments.captions_per_person <= arguments.batch_size:
@@ -84,6 +90,7 @@ def main(argv=None):
     from data import Collator, EpochBatches, IdentityPairs, load_rows, steps_per_epoch
     from finetuner import Finetuner, with_prototypes
     from identity_batches import IdentityBatches
+    from joint_batch import joint_backward
     from modeling_unipt.loading import load_unipt
     from optimizers import build_optimizers
     from training_loop import claim_output, run_training, save_result, start_tracking
@@ -150,9 +157,7 @@ def main(argv=None):
         sampler = partial(IdentityBatches, [person for *_, person in pairs.pairs], arguments.captions_per_person)
 
     def take_step(prepared, batch, seed):
-        losses = prepared(**batch)
-        accelerator.backward(losses["loss"])
-        return losses
+        return joint_backward(accelerator, prepared, batch, arguments.chunk_size, seed)
 
     trained, log = run_training(
         accelerator,

@@ -42,7 +42,8 @@ def _classifier(dim, identities):
 
 
 class Finetuner(torch.nn.Module):
-    """A `UniPTModel` with the identity classifiers that training needs and retrieval does not.
+    """A `UniPTModel` with the identity classifiers that training needs and retrieval does not, and its losses in two
+    steps: features of some pairs, then losses of all pairs, as :func:`joint_batch.joint_backward` wants them.
 
     Args:
         model: `UniPTModel`, with prototypes where ``granularity_loss_weight`` is not 0.
@@ -60,38 +61,63 @@ class Finetuner(torch.nn.Module):
             heads = (_classifier(config.prototype_dim, identities) for _ in range(config.num_prototypes))
             self.prototype_classifiers = torch.nn.ModuleList(heads)
 
-    def forward(self, pixel_values, input_ids, attention_mask, person_index):
-        """One step's losses: {"loss", "identification_loss", ...}, equation 7.
+    def inputs(self, batch):
+        """The part of a batch that :meth:`forward` takes."""
+        return {name: rows for name, rows in batch.items() if name != "picks"}
 
-        Args:
-            pixel_values, input_ids, attention_mask: as `UniPTModel` takes; row n of each is a pair.
-            person_index: (N,) long, whom pair n shows.
+    def targets(self, batch):
+        """The part of a batch that :meth:`losses` compares features with, one row a pair."""
+        return {name: batch[name] for name in ("person_index", "picks")}
+
+    def forward(self, pixel_values, input_ids, attention_mask, person_index):
+        """Features of n pairs.
+
+        Returns:
+            Dict of tensors with n rows: ``text_embeds``, ``image_embeds`` (n, projection_dim), pooled, and
+            ``identification`` (n,), L_id of each pair; with prototypes ``unified_text_embeds``,
+            ``unified_image_embeds`` (n, embedding_dim) and ``unified_identification`` (n,).
         """
         images = self.model.get_image_features(pixel_values=pixel_values)
         texts = self.model.get_text_features(input_ids=input_ids, attention_mask=attention_mask)
-        pooled = (texts.global_output, images.global_output)
-        identification = identification_loss(*map(self.classifier, pooled), person_index)
-        matching = self._matching(*pooled, person_index)
+        pooled = texts.global_output, images.global_output
+        features = dict(zip(("text_embeds", "image_embeds"), pooled, strict=True))
+        features["identification"] = self._identification([self.classifier], pooled, person_index)
+        if self.arguments.granularity_loss_weight:
+            unified = texts.pooler_output, images.pooler_output
+            features |= zip(("unified_text_embeds", "unified_image_embeds"), unified, strict=True)
+            features["unified_identification"] = self._identification(self.prototype_classifiers, unified, person_index)
+        return features
+
+    def _identification(self, classifiers, embeds, person_index):
+        """L_id of each pair, the mean over classifiers: as LGUR has it, one for each part of the embeddings."""
+        parts = [modality.chunk(len(classifiers), dim=-1) for modality in embeds]
+        losses = [
+            identification_loss(classify(text), classify(image), person_index, reduction="none")
+            for classify, text, image in zip(classifiers, *parts, strict=True)
+        ]
+        return sum(losses) / len(losses)
+
+    def losses(self, features, targets):
+        """Losses of all pairs: {"loss", "identification_loss", ...} (equations 4 to 7).
+
+        Args:
+            features: as :meth:`forward` makes them. targets: as :meth:`targets` gives them, of the same N pairs:
+                ``person_index`` (N,) long, whom a pair shows; ``picks``, see :func:`losses.ranking_loss`.
+        """
+        identification = features["identification"].mean()
+        matching = self._matching(features["text_embeds"], features["image_embeds"], **targets)
         losses = {
             "loss": identification + matching,
             "identification_loss": identification,
             f"{self.arguments.matching_loss}_loss": matching,
         }
         if self.arguments.granularity_loss_weight:
-            losses["granularity_loss"] = self._granularity(texts.pooler_output, images.pooler_output, person_index)
+            unified = features["unified_text_embeds"], features["unified_image_embeds"]
+            losses["granularity_loss"] = features["unified_identification"].mean() + self._matching(*unified, **targets)
             losses["loss"] = losses["loss"] + self.arguments.granularity_loss_weight * losses["granularity_loss"]
         return losses
 
-    def _matching(self, texts, images, person_index):
+    def _matching(self, texts, images, person_index, picks):
         if self.arguments.matching_loss == "sdm":
             return similarity_distribution_loss(texts, images, person_index)
-        return ranking_loss(texts, images, person_index, self.arguments.margin)
-
-    def _granularity(self, texts, images, person_index):
-        """L_pgu, equation 6: a classifier for each prototype's part, their mean; ranking by all parts together."""
-        parts = [features.chunk(len(self.prototype_classifiers), dim=-1) for features in (texts, images)]
-        identification = [
-            identification_loss(classify(text), classify(image), person_index)
-            for classify, text, image in zip(self.prototype_classifiers, *parts, strict=True)
-        ]
-        return sum(identification) / len(identification) + self._matching(texts, images, person_index)
+        return ranking_loss(texts, images, person_index, self.arguments.margin, picks)
