@@ -60,7 +60,7 @@ def without_val(tmp_path_factory):
 
 
 def tune(model, dataset, output, *more, **options):
-    settings = SMALL | {"max_steps": 14, "batch_size": 8, "save_steps": 6, "log_steps": 3, "num_workers": 0}
+    settings = SMALL | {"max_steps": 14, "batch_size": 8, "save_steps": 5, "log_steps": 3, "num_workers": 0}
     settings |= {"precision": "no", "vision_learning_rate": 3e-3, "text_learning_rate": 3e-3, "eval_steps": 4}
     settings |= {"head_learning_rate": 3e-3, "report_to": "none"} | options
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
