@@ -1,11 +1,14 @@
 """The objective of fine-tuning against its parts written out (paper equations 4 to 7); where prototypes come from."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from test_losses import same_loss_and_gradient, semi_hard_hinges
 
+from arguments import parse_arguments
+from finetune import FinetuneArguments
 from finetuner import Finetuner, with_prototypes
 from losses import similarity_distribution_loss
 from modeling_unipt import UniPTModel
@@ -13,6 +16,7 @@ from modeling_unipt.user_errors import UserError
 
 SIZES = {"num_prototypes": 3, "prototype_dim": 5, "prototype_layers": 1, "prototype_heads": 2}
 SIZES |= {"prototype_head_dim": 4, "prototype_mlp_dim": 7}
+CONFIGS = Path(__file__).parents[1] / "train" / "configs"
 PERSON = torch.tensor([0, 1])
 
 
@@ -120,6 +124,16 @@ def test_a_model_gets_prototypes_and_keeps_its_weights(tiny_config):
     for name, value in model.state_dict().items():
         assert torch.equal(weights[name], value.float()), name
     assert with_prototypes(grown, SIZES) is grown
+
+
+def test_the_papers_recipe_is_what_the_paper_states():
+    recipe = parse_arguments(FinetuneArguments, "", ["--config", str(CONFIGS / "finetune_paper.yaml")])
+    assert (recipe.batch_size, recipe.epochs, recipe.weight_decay, recipe.margin) == (64, 60, 0, 0.2)
+    assert (recipe.vision_learning_rate, recipe.text_learning_rate, recipe.head_learning_rate) == (1e-4, 1e-5, 1e-4)
+    assert (recipe.granularity_loss_weight, recipe.matching_loss, recipe.captions_per_person) == (1, "ranking", 0)
+    prototypes = (recipe.num_prototypes, recipe.prototype_layers, recipe.prototype_heads)
+    assert prototypes == (6, 2, 6) and recipe.eval_steps > 0
+    assert {recipe.prototype_dim, recipe.prototype_head_dim, recipe.prototype_mlp_dim} == {512}
 
 
 def test_prototypes_of_other_sizes_are_refused(tiny_config):

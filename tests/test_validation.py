@@ -141,6 +141,18 @@ def test_killed_after_a_measurement_it_ends_with_the_same_choice(
     assert same_weights(output, whole[1][CHOSEN])
 
 
+def test_checkpoints_whose_best_weights_are_lost_are_not_gone_on_from(whole, tiny_unipt_folder, benchmark, tmp_path):
+    """As when it is killed while the result's checkpoints are being deleted."""
+    output = tmp_path / "killed"
+    with scripted_scores(killed_at=14), pytest.raises(Killed):
+        tune(tiny_unipt_folder, benchmark, output)
+    Path(f"{output}.partial/checkpoints/best.safetensors").unlink()
+    with scripted_scores():
+        tune(tiny_unipt_folder, benchmark, output)
+    assert (output / "validation.json").read_text() == (whole[0] / "validation.json").read_text()
+    assert same_weights(output, whole[1][CHOSEN])
+
+
 def test_measuring_does_not_disturb_training(whole, tiny_unipt_folder, benchmark, tmp_path):
     tune(tiny_unipt_folder, benchmark, tmp_path / "unmeasured", eval_steps=0, log_steps=1)
     assert not (tmp_path / "unmeasured" / "validation.json").exists()

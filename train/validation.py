@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,8 @@ class Validation:
         self.every, self.last_step, self.folder, self.record = every, last_step, Path(folder), record
         self.best_file = self.folder / "checkpoints" / "best.safetensors"
         self.best = self._read_best()
+        if self.best is None and list(self.best_file.parent.glob("step-*")):
+            self._begin_anew()
 
     def _read_best(self):
         """(Rank-1, step) of the weights kept, which an earlier process may have left."""
@@ -89,6 +92,16 @@ class Validation:
         with safe_open(self.best_file, "pt") as file:
             kept = file.metadata()
         return float(kept["R1"]), int(kept["step"])
+
+    def _begin_anew(self):
+        """Drop checkpoints after which the best weights so far would be missing: killed while a result was tidied up,
+        a run may have lost these first."""
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            for checkpoint in self.best_file.parent.glob("step-*"):
+                if int(checkpoint.name.split("-")[1].split(".")[0]) >= self.every:
+                    shutil.rmtree(checkpoint)
+        self.accelerator.wait_for_everyone()
 
     def __call__(self, step, finetuner):
         """{"validation_R1", ...} in percent where this step is measured, else None."""
