@@ -17,11 +17,11 @@ def embed_images(model, processor, images, batch_size=64, total=None):
         total: number of images, for the progress bar; None shows none.
 
     Returns:
-        (N, projection_dim) float32 array, rows of length 1.
+        (N, config.embedding_dim) float32 array, rows of length 1.
     """
     from tqdm.auto import tqdm
 
-    embeds = [np.empty((0, model.config.projection_dim), dtype=np.float32)]
+    embeds = [np.empty((0, model.config.embedding_dim), dtype=np.float32)]
     with tqdm(total=total, desc="embedding images", unit="image", disable=total is None) as bar:
         for batch in embed_in_batches(model, processor, images, lambda image: (None, image), batch_size):
             embeds.append(np.stack([embedding for _, embedding in batch]))
@@ -37,8 +37,8 @@ def embed_in_batches(model, processor, items, read, batch_size=64):
         read: a function of an item that gives (note, ``PIL.Image``), or (note, None) where there is nothing to embed.
 
     Yields:
-        For each ``batch_size`` items in turn, the list of their (note, embedding); an embedding is a (projection_dim,)
-        float32 array of length 1, or None.
+        For each ``batch_size`` items in turn, the list of their (note, embedding); an embedding is an
+        (config.embedding_dim,) float32 array of length 1, or None.
     """
     import torch
 
@@ -86,13 +86,13 @@ def embed_texts(model, processor, texts, batch_size=64):
     """Embed a list of descriptions; longer ones than the processor's limit (100 tokens) are truncated.
 
     Returns:
-        (N, projection_dim) float32 array, rows of length 1.
+        (N, config.embedding_dim) float32 array, rows of length 1.
     """
     import torch
     from tqdm.auto import tqdm
 
     by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))  # so that batches need little padding
-    embeds = np.empty((len(texts), model.config.projection_dim), dtype=np.float32)
+    embeds = np.empty((len(texts), model.config.embedding_dim), dtype=np.float32)
     with tqdm(total=len(texts), desc="embedding texts", unit="text", disable=len(texts) <= batch_size) as bar:
         for start in range(0, len(by_length), batch_size):
             batch = by_length[start : start + batch_size]

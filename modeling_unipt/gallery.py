@@ -98,7 +98,7 @@ class PersonGallery:
     def index(self):
         """The `VectorIndex`, with its kind and its measured recall."""
         if self._index is None:
-            self._index = self._load_index() if self._files else VectorIndex.empty(self.model.config.projection_dim)
+            self._index = self._load_index() if self._files else VectorIndex.empty(self.model.config.embedding_dim)
         return self._index
 
     def embedding_of(self, index):
@@ -383,7 +383,7 @@ class PersonGallery:
             "model": model_name(self.model),
             "revision": self.revision,
             "weights": weights_digest(self.model),
-            "dim": self.model.config.projection_dim,
+            "dim": self.model.config.embedding_dim,
             "index_kind": self.index_kind,
         }
 

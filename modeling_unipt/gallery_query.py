@@ -60,7 +60,7 @@ class QueryEncoder:
         return embed_images(self.model, self.processor, [picture])[0]
 
     def _checked(self, embedding):
-        dim, embedding = self.model.config.projection_dim, embedding.astype(np.float32)
+        dim, embedding = self.model.config.embedding_dim, embedding.astype(np.float32)
         length = float(np.linalg.norm(embedding))
         if embedding.shape != (dim,) or not 0 < length < float("inf"):
             raise UserError(f"an embedding to search by must be {dim} finite numbers, not all zero")

@@ -15,14 +15,17 @@ OFF = {"mask_contrast": False, "weigh_negatives": False, "attribute_loss_weight"
 CASES = {
     "paper": OFF,
     "best": {"mask_contrast": True, "weigh_negatives": True, "attribute_loss_weight": 1.0},
+    "finetuning": {"granularity_loss_weight": 0.5, "matching_loss": "ranking", "margin": 0.2},
 }
+PROTOTYPES = {"num_prototypes": 2, "prototype_dim": 5, "prototype_heads": 2, "prototype_head_dim": 4}
 
 
 def make_objective(case):
     """A small objective in float64 without dropout, the same in every process."""
     from transformers import BertConfig, ViTConfig
 
-    from modeling_unipt import UniPTConfig, UniPTForPreTraining
+    from finetuner import Finetuner
+    from modeling_unipt import UniPTConfig, UniPTForPreTraining, UniPTModel
     from objective import PretrainingObjective
 
     size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -30,8 +33,11 @@ def make_objective(case):
         text_config=BertConfig(vocab_size=50, max_position_embeddings=TOKENS, **size).to_dict(),
         vision_config=ViTConfig(image_size=32, patch_size=16, **size).to_dict(),
         projection_dim=12,
+        **(PROTOTYPES if case == "finetuning" else {}),
     )
     torch.manual_seed(0)
+    if case == "finetuning":
+        return Finetuner(UniPTModel(config), 4, SimpleNamespace(**CASES[case])).double().eval()
     model = UniPTForPreTraining(config)
     made = PretrainingObjective(model, SimpleNamespace(**CASES[case]), SimpleNamespace(sizes=COLUMNS))
     return made.double().eval()
@@ -48,6 +54,9 @@ def make_batch(case):
         labels[row, 1 : 1 + count] = ids[row, 1 : 1 + count]
     pixels = torch.randn(PAIRS, 3, 32, 32, generator=random, dtype=torch.float64)
     batch = {"input_ids": ids, "attention_mask": mask, "pixel_values": pixels}
+    if case == "finetuning":
+        people = torch.tensor([0, 1, 2, 3, 0, 0, 2, 1])
+        return batch | {"person_index": people, "picks": torch.rand(PAIRS, 2, generator=random)}
     batch |= {"mlm_input_ids": torch.where(labels == -100, ids, 4), "mlm_labels": labels}
     if case == "best":
         batch["told"] = torch.rand(PAIRS, sum(COLUMNS), generator=random) < 0.3
@@ -69,7 +78,7 @@ def step(case, chunk_size):
     share = PAIRS // accelerator.num_processes
     own = {name: rows[accelerator.process_index * share :][:share] for name, rows in batch.items()}
     losses = joint_backward(accelerator, prepared, own, chunk_size, seed=0)
-    gradients = {name: parameter.grad for name, parameter in made.named_parameters()}
+    gradients = {name: parameter.grad for name, parameter in made.named_parameters() if parameter.requires_grad}
     return {name: loss.detach() for name, loss in losses.items()}, gradients, accelerator
 
 

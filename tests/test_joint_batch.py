@@ -20,7 +20,7 @@ def whole(case):
     made, batch = make_objective(case), make_batch(case)
     losses = made.losses(made(**made.inputs(batch)), made.targets(batch))
     losses["loss"].backward()
-    gradients = {name: parameter.grad for name, parameter in made.named_parameters()}
+    gradients = {name: parameter.grad for name, parameter in made.named_parameters() if parameter.requires_grad}
     return {**{name: loss.detach() for name, loss in losses.items()}, **gradients}
 
 

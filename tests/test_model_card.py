@@ -78,6 +78,18 @@ def test_what_is_not_recorded_is_said(trained, tmp_path):
     assert hours({"batch_size": 4}, [{"step": 1, "loss": 2.0}]) is None
 
 
+def test_how_the_checkpoint_was_chosen_is_said(trained, tmp_path):
+    card = write(trained, tmp_path, [record(trained)])
+    assert card.count("The weights are those of the last step: no checkpoint was chosen.") == 1
+    chosen = {"metric": "R1", "score": 47.26, "step": 200, "steps": 250, "eval_steps": 50, "people": 1000}
+    for held_out, where in (([], "the 1000 people of split val"), ([3, 8], "1000 people held out of split val")):
+        told = json.dumps(chosen | {"split": "val", "held_out_person_ids": held_out})
+        (trained / "validation.json").write_text(told)
+        card = write(trained, tmp_path, [record(trained)])
+        assert f"The weights are those of step 200 of 250, chosen by Rank-1 on {where} (47.3 %), never on test." in card
+        assert "no checkpoint was chosen" not in card
+
+
 def test_data_in_a_benchmarks_layout_is_not_called_the_benchmark(tmp_path):
     (tmp_path / "cuhk-pedes").mkdir()
     assert benchmark_title(tmp_path / "cuhk-pedes") == "cuhk-pedes"

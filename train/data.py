@@ -13,12 +13,11 @@ import torch
 from modeling_unipt.user_errors import UserError
 
 
-def load_rows(name, split, columns):
-    """``load_dataset(name, split=split)`` with one clear sentence for every way in which that can be a user's mistake.
+def load_splits(name):
+    """``load_dataset(name)`` with one clear sentence for every way in which that can be a user's mistake.
 
     Args:
         name: a folder in Hub layout or the name of a dataset on the Hub.
-        columns: the columns that the caller needs.
     """
     import datasets
 
@@ -26,13 +25,24 @@ def load_rows(name, split, columns):
     if os.path.isdir(name) and not any(os.scandir(name)):
         raise UserError(f"dataset folder {name} is empty")
     try:
-        found = datasets.load_dataset(name)
+        return datasets.load_dataset(name)
     except Exception as error:  # the library raises a dozen classes for "there is nothing usable at this name"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"dataset '{name}' cannot be loaded, neither as a folder nor from the Hub ({reason}); build one with "
             "python -m dataset_builders.luperson_t or python -m dataset_builders.benchmarks"
         ) from None
+
+
+def load_rows(name, split, columns):
+    """One split of :func:`load_splits`.
+
+    Args:
+        columns: the columns that the caller needs.
+    Raises:
+        UserError: as that, or there is no such split or column, or no row.
+    """
+    found = load_splits(name)
     if split not in found:
         raise UserError(f"dataset '{name}' has no split '{split}'; it has {', '.join(found)}")
     rows = found[split]
@@ -147,7 +157,8 @@ class PretrainingPairs(torch.utils.data.Dataset):
 
 
 class IdentityPairs(torch.utils.data.Dataset):
-    """One sample a caption, as the benchmarks count them: its text, its image and the index of its identity."""
+    """One sample a caption, as the benchmarks count them: its text, its image, the index of its identity, and the draw
+    of its negatives, see :func:`losses.ranking_loss`."""
 
     def __init__(self, rows, processor, seed):
         self.rows, self.processor, self.seed = rows, processor, seed
@@ -179,6 +190,7 @@ class IdentityPairs(torch.utils.data.Dataset):
             "input_ids": encoding["input_ids"],
             "person_index": person,
             "truncated": truncated,
+            "picks": rng.random(2),
         }
 
 
@@ -203,7 +215,7 @@ class Collator:
                 batch[name] = self._pad([sample[name] for sample in samples], fill)
         lengths = torch.tensor([len(sample["input_ids"]) for sample in samples])
         batch["attention_mask"] = (torch.arange(batch["input_ids"].shape[1])[None] < lengths[:, None]).long()
-        for name in ("told", "shown"):
+        for name in ("told", "shown", "picks"):
             if name in samples[0]:
                 batch[name] = torch.from_numpy(np.stack([sample[name] for sample in samples]))
         for name in ("person_index", "image_ids", "text_ids", "truncated"):
@@ -236,9 +248,13 @@ class EpochBatches(torch.utils.data.Sampler):
         """The (epoch, index) keys of a step's batch."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._order[0]:
-            self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.size)
+            self._order = epoch, self.order(epoch)
         picked = self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
         return [(epoch, int(index)) for index in picked]
+
+    def order(self, epoch):
+        """The indices of an epoch, batch after batch."""
+        return np.random.default_rng([self.seed, epoch]).permutation(self.size)
 
 
 def steps_per_epoch(size, batch_size):

@@ -1,4 +1,4 @@
-"""Fine-tuning on a person retrieval benchmark: identification + ranking loss (paper section 3.4, equations 4 and 5).
+"""Fine-tuning on a person retrieval benchmark: L = L_id + L_rk + gamma L_pgu (paper section 3.4, equations 4 to 7).
 
 The dataset needs the columns `image`, `captions` and `person_id`; `python -m dataset_builders.benchmarks` writes such.
 
@@ -9,6 +9,8 @@ Kill it and run the same command again: it goes on from its last checkpoint.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
 
 from arguments import parse_arguments, require
 from modeling_unipt.user_errors import UserError, run_command
@@ -22,43 +24,49 @@ class FinetuneArguments(RunArguments):
     output_dir: str | None = field(default=None, metadata={"help": "folder for the fine-tuned model; must be new"})
     split: str = field(default="train", metadata={"help": "split of the dataset"})
     batch_size: int = field(default=64, metadata={"help": "captions a step, over all processes"})
+    chunk_size: int = field(
+        default=0,
+        metadata={
+            "help": "pairs in one forward pass of a process, 0: all of its share; the losses stay those of the batch"
+        },
+    )
+    captions_per_person: int = field(
+        default=0, metadata={"help": "captions of each person in a batch; 0: captions are shuffled, whoever they show"}
+    )
     epochs: float = field(default=60, metadata={"help": "passes over the captions, unless --max_steps is given"})
     max_steps: int = field(default=-1, metadata={"help": "number of steps; -1: by --epochs"})
     vision_learning_rate: float = field(default=1e-4, metadata={"help": "peak rate of the image encoder"})
     text_learning_rate: float = field(default=1e-5, metadata={"help": "peak rate of the text encoder"})
-    head_learning_rate: float = field(default=1e-4, metadata={"help": "peak rate of projections and classifier"})
+    head_learning_rate: float = field(default=1e-4, metadata={"help": "peak rate of all other parameters"})
     muon_learning_rate: float | None = field(
         default=None, metadata={"help": "train the matrices inside transformer layers by Muon at this peak rate"}
     )
     weight_decay: float = field(default=0.0, metadata={"help": "0 makes AdamW the paper's Adam"})
     margin: float = field(default=0.2, metadata={"help": "alpha of equation 5"})
-
-
-def build_finetuner(model, identities, margin):
-    """Wrap a UniPTModel with the identity classifier that training needs and retrieval does not."""
-    import torch
-
-    from losses import identification_loss, ranking_loss
-
-    class Finetuner(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model = model
-            self.classifier = torch.nn.Linear(model.config.projection_dim, identities, bias=False)
-            torch.nn.init.normal_(self.classifier.weight, std=0.001)
-
-        def forward(self, pixel_values, input_ids, attention_mask, person_index):
-            images = self.model.get_image_features(pixel_values=pixel_values).pooler_output
-            texts = self.model.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output
-            identification = identification_loss(self.classifier(texts), self.classifier(images), person_index)
-            ranking = ranking_loss(texts, images, person_index, margin)
-            return {
-                "loss": identification + ranking,
-                "identification_loss": identification,
-                "ranking_loss": ranking,
-            }
-
-    return Finetuner()
+    matching_loss: Literal["ranking", "sdm"] = field(
+        default="ranking",
+        metadata={"help": "ranking: the paper's L_rk; sdm: IRRA's similarity distribution matching"},
+    )
+    granularity_loss_weight: float = field(
+        default=1.0,
+        metadata={"help": "gamma of equation 7; 0: no prototypes, the model embeds by its pooled tokens as before"},
+    )
+    num_prototypes: int = field(default=6, metadata={"help": "prototypes that make the embedding, if gamma is not 0"})
+    prototype_dim: int = field(default=512, metadata={"help": "length of each prototype's part of the embedding"})
+    prototype_layers: int = field(default=2, metadata={"help": "layers of attention from prototypes to tokens"})
+    prototype_heads: int = field(default=6, metadata={"help": "heads of that attention"})
+    prototype_head_dim: int = field(default=512, metadata={"help": "length of a query, key and value of a head"})
+    prototype_mlp_dim: int = field(default=512, metadata={"help": "width of its feed-forward layers"})
+    eval_steps: int = field(
+        default=500,
+        metadata={"help": "steps between measurements on validation, whose best is saved; 0: the last step is saved"},
+    )
+    validation_split: str | None = field(
+        default=None, metadata={"help": "where to choose; default: val or validation, or else people held out"}
+    )
+    held_out_people: float = field(
+        default=0.1, metadata={"help": "share of the training people, if there is no such split"}
+    )
 
 
 def main(argv=None):
@@ -68,16 +76,40 @@ def main(argv=None):
         raise UserError(
             f"--batch_size {arguments.batch_size} is too small: a ranking loss needs a negative in the batch"
         )
+    for name in ("granularity_loss_weight", "eval_steps", "chunk_size"):
+        if getattr(arguments, name) < 0:
+            raise UserError(f"--{name} {getattr(arguments, name)} must not be negative")
+    if not 0 <= arguments.captions_per_person <= arguments.batch_size:
+        raise UserError(
+            f"--captions_per_person {arguments.captions_per_person} must lie between 0 and the batch size, "
+            f"{arguments.batch_size}"
+        )
 
     from accelerate.utils import set_seed
 
-    from data import Collator, IdentityPairs, load_rows, steps_per_epoch
+    from data import Collator, EpochBatches, IdentityPairs, load_rows, steps_per_epoch
+    from finetuner import Finetuner, with_prototypes
+    from identity_batches import IdentityBatches
+    from joint_batch import joint_backward
     from modeling_unipt.loading import load_unipt
     from optimizers import build_optimizers
     from training_loop import claim_output, run_training, save_result, start_tracking
+    from validation import Validation, validation_rows
 
-    rows = load_rows(arguments.dataset, arguments.split, ["image", "captions", "person_id"])
+    columns = ["image", "captions", "person_id"]
+    rows = load_rows(arguments.dataset, arguments.split, columns)
+    if arguments.eval_steps:
+        rows, rows_to_validate, record = validation_rows(rows, arguments, columns)
     model, processor = load_unipt(arguments.model)
+    model.float()  # released weights are rounded to half precision
+    if arguments.granularity_loss_weight:
+        set_seed(arguments.seed)
+        model = with_prototypes(model, vars(arguments))
+    elif model.config.num_prototypes:
+        raise UserError(
+            f"{arguments.model} embeds by prototypes, which --granularity_loss_weight 0 would leave untrained; give "
+            "another weight or another model"
+        )
     set_up_model(model, arguments)
     pairs = IdentityPairs(rows, processor, arguments.seed)
     if len(pairs.person_ids) < 2:
@@ -87,12 +119,14 @@ def main(argv=None):
     if arguments.max_steps < 0:
         arguments.max_steps = int(arguments.epochs * steps_per_epoch(len(pairs), arguments.batch_size))
     accelerator = make_accelerator(arguments)
+    if arguments.eval_steps and accelerator.distributed_type == "FSDP":
+        raise UserError("--eval_steps measures whole models, and FSDP has pieces; launch without FSDP or give 0")
     folder = claim_output(accelerator, arguments, {"command": "finetune", "pairs": len(pairs)})
     if folder is None:
         return
     start_tracking(accelerator, folder)
     set_seed(arguments.seed)
-    finetuner = build_finetuner(model, len(pairs.person_ids), arguments.margin)
+    finetuner = Finetuner(model, len(pairs.person_ids), arguments)
     rates = {
         "model.vision_model": arguments.vision_learning_rate,
         "model.text_model": arguments.text_learning_rate,
@@ -109,11 +143,21 @@ def main(argv=None):
         f"fine-tuning on {len(pairs)} captions of {len(pairs.person_ids)} people for {arguments.max_steps} steps of "
         f"{arguments.batch_size}, precision {accelerator.mixed_precision}"
     )
+    validation = None
+    if arguments.eval_steps:
+        if record["held_out_person_ids"]:
+            accelerator.print(
+                f"held out of training, to choose the checkpoint: {len(record['held_out_person_ids'])} people"
+            )
+        validation = Validation(
+            accelerator, rows_to_validate, processor, arguments.eval_steps, arguments.max_steps, folder, record
+        )
+    sampler = EpochBatches
+    if arguments.captions_per_person:
+        sampler = partial(IdentityBatches, [person for *_, person in pairs.pairs], arguments.captions_per_person)
 
     def take_step(prepared, batch, seed):
-        losses = prepared(**batch)
-        accelerator.backward(losses["loss"])
-        return losses
+        return joint_backward(accelerator, prepared, batch, arguments.chunk_size, seed)
 
     trained, log = run_training(
         accelerator,
@@ -125,7 +169,11 @@ def main(argv=None):
         take_step,
         arguments,
         folder,
+        after_step=validation,
+        sampler=sampler,
     )
+    if validation:
+        validation.finish(model)
     save_result(accelerator, trained, model, processor, log, "Fine-tuning", folder, arguments.output_dir)
 
 

@@ -27,6 +27,7 @@ METRIC_NAMES = {"R1": "Rank-1", "R5": "Rank-5", "R10": "Rank-10", "mAP": "mAP", 
 ABOUT = "UniPT (Shao et al., ICCV 2023, arXiv 2309.01420): a dual encoder that finds pictures of people by description."
 NAMED = ("dataset", "model", "vision_model", "text_model", "checkpoint", "tokenizer")
 LONGEST_LINEAGE = 8
+VALIDATION_FILE = "validation.json"  # of train/validation.py, which this file does without, as without torch
 
 
 @dataclass
@@ -70,13 +71,13 @@ def read_records(paths):
 
 def lineage(folder):
     """(stages from the first to the last, whether the first is the beginning): each the settings that made a folder,
-    and its training log, the next being trained from it."""
+    its training log, and how its checkpoint was chosen or None, the next being trained from it."""
     stages, at = [], Path(folder)
     for _ in range(LONGEST_LINEAGE):
         settings = read_json(at / SETTINGS_FILE)
         if not isinstance(settings, dict):
             return stages[::-1], False
-        stages.append((settings, read_json(at / "training_log.json") or []))
+        stages.append((settings, read_json(at / "training_log.json") or [], read_json(at / VALIDATION_FILE)))
         if settings.get("command") != "finetune":
             return stages[::-1], True
         at = Path(settings["model"])
@@ -99,16 +100,30 @@ def training_text(stages, complete):
     if not stages:
         return "How it was trained is not recorded: the folder holds no build_settings.json of a training."
     parts = [] if complete else ["The first stages are not recorded: the folder that it started from is not here."]
-    for settings, log in stages:
+    for settings, log, chosen in stages:
         what = {"pretrain": "Pre-training", "finetune": "Fine-tuning", "convert": "Conversion"}
         command = what.get(settings.get("command"), str(settings.get("command")))
         data = f" on {benchmark_title(settings['dataset'])}, split {settings['split']}" if "dataset" in settings else ""
         size = next((f", {settings[key]:,} pairs" for key in ("pairs", "rows") if key in settings), "")
         loss = f" The last logged loss is {log[-1]['loss']:.3f}." if log and "loss" in log[-1] else ""
+        choice = choice_text(chosen) if settings.get("command") == "finetune" else ""
         shown = {key: public_name(value) if key in NAMED and value else value for key, value in settings.items()}
         options = ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None and key != "command")
-        parts.append(f"**{command}**{data}{size}.{loss} Settings: {options}.")
+        parts.append(f"**{command}**{data}{size}.{loss}{choice} Settings: {options}.")
     return "\n\n".join(parts)
+
+
+def choice_text(chosen):
+    """Which step's weights fine-tuning kept, by what the record of train/validation.py says; None is no record."""
+    if chosen is None:
+        return " The weights are those of the last step: no checkpoint was chosen."
+    where = f"the {chosen['people']} people of split {chosen['split']}"
+    if chosen["held_out_person_ids"]:
+        where = f"{chosen['people']} people held out of split {chosen['split']}"
+    return (
+        f" The weights are those of step {chosen['step']} of {chosen['steps']}, chosen by Rank-1 on {where} "
+        f"({chosen['score']:.1f} %), never on test."
+    )
 
 
 def loss_curves(folder):
@@ -118,7 +133,7 @@ def loss_curves(folder):
 
 def environment_text(stages, complete, hardware, energy_kwh):
     """Markdown list: hardware, hours, energy, each measured, stated by the user, or said not to be known."""
-    taken = [hours(settings, log) for settings, log in stages if settings.get("command") != "convert"]
+    taken = [hours(settings, log) for settings, log, _ in stages if settings.get("command") != "convert"]
     if complete and taken and None not in taken:
         told = f"{sum(taken):.2f}, of the training steps by the speed in the training log"
     else:
@@ -202,7 +217,7 @@ def write_model_card(
     if len({_trapezoidal(record) for record in records}) > 1:
         raise UserError("the evaluation mixes mAP and trapezoidal mAP, which cannot be compared; give one of the two")
     stages, complete = lineage(trained_as or folder)
-    data = {public_name(s["dataset"]): benchmark_title(s["dataset"]) for s, _ in stages if "dataset" in s}
+    data = {public_name(s["dataset"]): benchmark_title(s["dataset"]) for s, *_ in stages if "dataset" in s}
     header = ModelCardData(
         model_name=name or folder.resolve().name,
         license=license,

@@ -74,8 +74,8 @@ def load_model(name):
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise UserError(f"the weights of {name} are incomplete: {len(missing)} are missing, the first {missing[0]}")
-    if not hasattr(config, "projection_dim"):
-        model.config.projection_dim = config.text_config.hidden_size  # SigLIP's embeddings have the encoder's width
+    # As UniPT's configuration has it; SigLIP's embeddings have the encoder's width.
+    model.config.embedding_dim = getattr(config, "projection_dim", config.text_config.hidden_size)
     try:
         tokenizer, image_processor = AutoTokenizer.from_pretrained(name), AutoImageProcessor.from_pretrained(name)
     except Exception as error:

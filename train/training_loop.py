@@ -64,11 +64,19 @@ class _Progress:
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
 
-    def line(self, batch_size, learning_rate):
-        """Append the means since the last line to the log."""
+    def untimed(self, call, *given):
+        """What ``call`` returns; its time does not count as time of steps."""
+        begun = time.perf_counter()
+        returned = call(*given)
+        self.timed_from += time.perf_counter() - begun
+        return returned
+
+    def line(self, batch_size, learning_rate, measured):
+        """Append the means since the last line to the log, and the numbers ``measured`` at this step."""
         now = time.perf_counter()
         means = {name: round(float(total) / (self.step - self.since_step), 6) for name, total in self.sums.items()}
         rate = (self.step - self.timed_step) * batch_size / (now - self.timed_from)
+        means |= measured
         line = {"step": self.step, **means, "learning_rate": learning_rate, "samples_per_second": round(rate, 1)}
         self.log.append(line)
         self.sums, self.since_step, self.timed_from, self.timed_step = {}, self.step, now, self.step
@@ -107,7 +115,19 @@ def out_of_memory(step, arguments):
     )
 
 
-def run_training(accelerator, model, optimizers, schedulers, dataset, collator, take_step, arguments, folder):
+def run_training(
+    accelerator,
+    model,
+    optimizers,
+    schedulers,
+    dataset,
+    collator,
+    take_step,
+    arguments,
+    folder,
+    after_step=None,
+    sampler=EpochBatches,
+):
     """Train for ``arguments.max_steps`` steps, going on from the newest whole checkpoint below ``folder`` if any.
 
     Args:
@@ -115,6 +135,8 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
             gradients of "loss" to the parameters. Its random choices follow from the seed alone.
         arguments: has max_steps, batch_size (global), seed, num_workers, save_steps, log_steps, max_grad_norm.
         folder: the work folder; checkpoints go to ``folder/checkpoints``.
+        after_step (*optional*): (step, model) -> numbers to log for this step, a dict, or None.
+        sampler: `EpochBatches`, or what is called and behaves like it.
     Returns:
         (prepared model, log): the log is a list of {"step", "samples_per_second", "learning_rate", loss names...}.
     Raises:
@@ -131,7 +153,7 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
     optimizers, schedulers = parts[: len(optimizers)], parts[len(optimizers) :]
     checkpoints = Path(folder) / "checkpoints"
     progress = _Progress(accelerator, checkpoints)
-    batches = EpochBatches(len(dataset), arguments.batch_size, arguments.seed, progress.step, arguments.max_steps)
+    batches = sampler(len(dataset), arguments.batch_size, arguments.seed, progress.step, arguments.max_steps)
     loader = accelerator.prepare(
         torch.utils.data.DataLoader(
             dataset,
@@ -167,11 +189,12 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
         bar.update()
         step = progress.step
         saves = arguments.save_steps and step % arguments.save_steps == 0 and step < arguments.max_steps
-        logs = step % arguments.log_steps == 0 or step == arguments.max_steps
+        measured = progress.untimed(after_step, step, model) if after_step else None
+        logs = step % arguments.log_steps == 0 or step == arguments.max_steps or measured
         if saves or logs:
             check_finite(float(last), step, dataset, batches, checkpoints)
         if logs:
-            line = progress.line(batches.batch_size, schedulers[0].get_last_lr()[0])
+            line = progress.line(batches.batch_size, schedulers[0].get_last_lr()[0], measured or {})
             accelerator.log(line, step=step)
             bar.set_postfix({name: f"{line[name]:.3f}" for name in losses})
         if saves:

@@ -5,6 +5,7 @@ import math
 from transformers import AutoConfig, PreTrainedConfig
 
 POOLINGS = ("max", "mean", "class")
+PROTOTYPE_SIZES = ("prototype_dim", "prototype_layers", "prototype_heads", "prototype_head_dim", "prototype_mlp_dim")
 
 
 class UniPTConfig(PreTrainedConfig):
@@ -17,16 +18,24 @@ class UniPTConfig(PreTrainedConfig):
         text_config (`PreTrainedConfig` or `dict`): any BERT-like text encoder.
         vision_config (`PreTrainedConfig` or `dict`): a ViT, DeiT or CLIP vision encoder. ``image_size`` stays the
             encoder's native one; pictures of other sizes get interpolated position embeddings.
-        projection_dim (`int`): length of an embedding.
+        projection_dim (`int`): length of a projected token, and of an embedding where there are no prototypes.
         pooling (`str`): ``"max"`` (the paper's) or ``"mean"`` over the projected tokens, padding left out, or
             ``"class"``: the image's first token and the text's last one, as CLIP pools.
         logit_scale_init_value (`float`): natural logarithm of the factor on cosine similarities.
         learnable_logit_scale (`bool`): whether training changes that factor; it is capped at 100 either way.
+        num_prototypes (`int`): learnable prototypes that gather projected tokens into the embedding, see
+            `UniPTGranularityUnification`; 0 for none, 6 in the paper's fine-tuning. The next five fields count only
+            where there are some; their defaults are LGUR's (ACM MM 2022).
+        prototype_dim (`int`): length of what a prototype adds to the embedding.
+        prototype_layers (`int`): layers of cross-attention from prototypes to tokens.
+        prototype_heads, prototype_head_dim (`int`): heads of that attention, and length of a query, key and value.
+        prototype_mlp_dim (`int`): width of its feed-forward layers.
         mlm_loss_weight (`float`): beta of equation 3, the weight of the masked language modelling loss.
         tie_word_embeddings (`bool`): whether the MLM decoder shares the text encoder's word embeddings.
 
     Raises:
-        ValueError: unknown ``pooling``, or a sub-configuration without ``model_type``.
+        ValueError: unknown ``pooling``, a size of the prototypes that is too small, or a sub-configuration without
+            ``model_type``.
     """
 
     model_type = "unipt"
@@ -36,6 +45,12 @@ class UniPTConfig(PreTrainedConfig):
     vision_config: PreTrainedConfig | dict | None = None
     projection_dim: int = 512
     pooling: str = "max"
+    num_prototypes: int = 0
+    prototype_dim: int = 512
+    prototype_layers: int = 2
+    prototype_heads: int = 6
+    prototype_head_dim: int = 512
+    prototype_mlp_dim: int = 512
     logit_scale_init_value: float = math.log(1 / 0.07)
     learnable_logit_scale: bool = True
     mlm_loss_weight: float = 1.0
@@ -47,7 +62,17 @@ class UniPTConfig(PreTrainedConfig):
         self.vision_config = _as_config(self.vision_config, {"model_type": "vit", "image_size": 384})
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is {self.pooling!r}; it must be one of {', '.join(map(repr, POOLINGS))}")
+        if self.num_prototypes < 0:
+            raise ValueError(f"num_prototypes is {self.num_prototypes}; it must not be negative")
+        for name in PROTOTYPE_SIZES:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         super().__post_init__(**kwargs)
+
+    @property
+    def embedding_dim(self):
+        """Length of an embedding, ``pooler_output`` of `get_text_features` and `get_image_features`."""
+        return self.num_prototypes * self.prototype_dim or self.projection_dim
 
     def to_dict(self):
         # Each auto_map file of a local folder is loaded as a module of its own: all entries must name the same file, or

@@ -87,6 +87,72 @@ def pool_tokens(tokens, attention_mask=None, pooling="max"):
     return tokens.masked_fill(~kept, 0).sum(dim=1) / kept.sum(dim=1)
 
 
+class UniPTPrototypeLayer(nn.Module):
+    """Pre-norm cross-attention from prototypes to tokens and a feed-forward layer, each added to the prototypes."""
+
+    def __init__(self, config):
+        super().__init__()
+        dim, inner = config.projection_dim, config.prototype_heads * config.prototype_head_dim
+        self.heads = config.prototype_heads
+        self.attention_norm = nn.LayerNorm(dim)  # of prototypes and tokens alike
+        self.query, self.key, self.value = (nn.Linear(dim, inner, bias=False) for _ in range(3))
+        self.output = nn.Linear(inner, dim)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp_in = nn.Linear(dim, config.prototype_mlp_dim)
+        self.mlp_out = nn.Linear(config.prototype_mlp_dim, dim)
+
+    def forward(self, prototypes, tokens, attention_mask):
+        tokens = self.attention_norm(tokens)
+        parts = (self.query(self.attention_norm(prototypes)), self.key(tokens), self.value(tokens))
+        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        gathered = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
+        prototypes = prototypes + self.output(gathered.transpose(1, 2).flatten(2))
+        return prototypes + self.mlp_out(nn.functional.gelu(self.mlp_in(self.mlp_norm(prototypes))))
+
+
+class UniPTGranularityUnification(nn.Module):
+    """Prototype-based granularity unification (PGU) of LGUR (ACM MM 2022), equation 6 of the paper.
+
+    The same learnable prototypes ask the projected tokens of an image and of a text; what each of them gathers goes
+    through a projection of its own, and all of it, concatenated, is the embedding.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        count, dim = config.num_prototypes, config.projection_dim
+        self.prototypes = nn.Parameter(torch.empty(count, dim))
+        self.layers = nn.ModuleList(UniPTPrototypeLayer(config) for _ in range(config.prototype_layers))
+        self.projections = nn.ModuleList(nn.Linear(dim, config.prototype_dim, bias=False) for _ in range(count))
+
+    def forward(self, tokens, attention_mask=None):
+        """(batch, tokens, projection_dim) to (batch, num_prototypes * prototype_dim), the first prototype's part first.
+
+        Args:
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): tokens with 0 are padding.
+        """
+        if attention_mask is not None:
+            attention_mask = attention_mask.to(torch.bool)[:, None, None, :]
+        prototypes = self.prototypes.expand(len(tokens), -1, -1)
+        for layer in self.layers:
+            prototypes = layer(prototypes, tokens, attention_mask)
+        parts = [project(part) for project, part in zip(self.projections, prototypes.unbind(dim=1), strict=True)]
+        return torch.cat(parts, dim=-1)
+
+
+@dataclass
+class UniPTFeatures(BaseModelOutputWithPooling):
+    """What `get_text_features` and `get_image_features` return.
+
+    Args:
+        last_hidden_state (`torch.Tensor` of shape `(batch, tokens, hidden_size)`): the encoder's tokens.
+        pooler_output (`torch.Tensor` of shape `(batch, config.embedding_dim)`): the embedding to retrieve by, not
+            normalised: with prototypes what they gathered, else ``global_output``.
+        global_output (`torch.Tensor` of shape `(batch, projection_dim)`): the pooled projected tokens.
+    """
+
+    global_output: torch.Tensor | None = None
+
+
 @dataclass
 class UniPTOutput(ModelOutput):
     """What `UniPTModel` returns; a field is None when its input was not given.
@@ -95,10 +161,9 @@ class UniPTOutput(ModelOutput):
         loss, contrastive_loss (`torch.Tensor` of shape `()`): with ``return_loss=True``.
         logits_per_image (`torch.Tensor` of shape `(images, texts)`): scaled cosine similarities.
         logits_per_text (`torch.Tensor` of shape `(texts, images)`): its transpose.
-        text_embeds (`torch.Tensor` of shape `(texts, projection_dim)`): of length 1.
-        image_embeds (`torch.Tensor` of shape `(images, projection_dim)`): of length 1.
-        text_model_output, vision_model_output (`BaseModelOutputWithPooling`): from `get_text_features` and
-            `get_image_features`.
+        text_embeds (`torch.Tensor` of shape `(texts, config.embedding_dim)`): of length 1.
+        image_embeds (`torch.Tensor` of shape `(images, config.embedding_dim)`): of length 1.
+        text_model_output, vision_model_output (`UniPTFeatures`): from `get_text_features` and `get_image_features`.
     """
 
     loss: torch.Tensor | None = None
@@ -107,8 +172,8 @@ class UniPTOutput(ModelOutput):
     logits_per_text: torch.Tensor | None = None
     text_embeds: torch.Tensor | None = None
     image_embeds: torch.Tensor | None = None
-    text_model_output: BaseModelOutputWithPooling | None = None
-    vision_model_output: BaseModelOutputWithPooling | None = None
+    text_model_output: UniPTFeatures | None = None
+    vision_model_output: UniPTFeatures | None = None
 
 
 @dataclass
@@ -129,8 +194,8 @@ class UniPTForPreTrainingOutput(ModelOutput):
     text_embeds: torch.Tensor | None = None
     image_embeds: torch.Tensor | None = None
     mlm_logits: torch.Tensor | None = None
-    text_model_output: BaseModelOutputWithPooling | None = None
-    vision_model_output: BaseModelOutputWithPooling | None = None
+    text_model_output: UniPTFeatures | None = None
+    vision_model_output: UniPTFeatures | None = None
 
 
 class UniPTPreTrainedModel(PreTrainedModel):
@@ -152,6 +217,12 @@ class UniPTPreTrainedModel(PreTrainedModel):
             for projection in (module.visual_projection, module.text_projection):
                 init.normal_(projection.weight, std=projection.in_features**-0.5)
             init.constant_(module.logit_scale, self.config.logit_scale_init_value)
+        elif isinstance(module, UniPTGranularityUnification):
+            # At this scale attention differs between prototypes from the first step on, whatever their size.
+            for part in module.modules():
+                if isinstance(part, nn.Linear):
+                    init.normal_(part.weight, std=part.in_features**-0.5)
+            init.normal_(module.prototypes, std=self.config.initializer_range)
 
     @classmethod
     def from_vision_text_pretrained(cls, vision_name_or_path, text_name_or_path, **config_kwargs):
@@ -215,6 +286,7 @@ class UniPTModel(UniPTPreTrainedModel):
         self.text_model.config = config.text_config
         self.visual_projection = nn.Linear(config.vision_config.hidden_size, config.projection_dim)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim)
+        self.granularity_unification = UniPTGranularityUnification(config) if config.num_prototypes else None
         logit_scale = torch.tensor(config.logit_scale_init_value)
         # Loading a checkpoint makes every parameter trainable again, so a fixed scale is a buffer.
         self.logit_scale = nn.Parameter(logit_scale) if config.learnable_logit_scale else nn.Buffer(logit_scale)
@@ -261,9 +333,7 @@ class UniPTModel(UniPTPreTrainedModel):
                 tokens with ``attention_mask`` 0 are padding; without it every token counts.
 
         Returns:
-            `BaseModelOutputWithPooling`: ``pooler_output`` (texts, projection_dim) is the projected embedding, not
-            normalised; ``last_hidden_state`` (texts, tokens, hidden_size) holds the encoder's tokens, and
-            ``model.text_projection(last_hidden_state)`` the projected tokens that were pooled.
+            `UniPTFeatures`; ``model.text_projection(last_hidden_state)`` are the projected tokens that were pooled.
         """
         optional = {"token_type_ids": token_type_ids, "position_ids": position_ids}
         optional = {name: value for name, value in optional.items() if value is not None}
@@ -273,12 +343,7 @@ class UniPTModel(UniPTPreTrainedModel):
         tokens = outputs.last_hidden_state
         if attention_mask is None:
             attention_mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=tokens,
-            pooler_output=pool_tokens(self.text_projection(tokens), attention_mask, self.config.pooling),
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+        return self._features(outputs, tokens, self.text_projection(tokens), attention_mask)
 
     @can_return_tuple
     def get_image_features(self, pixel_values, **kwargs):
@@ -288,10 +353,9 @@ class UniPTModel(UniPTPreTrainedModel):
             pixel_values (`torch.Tensor` of shape `(images, 3, height, width)`).
 
         Returns:
-            `BaseModelOutputWithPooling`: ``pooler_output`` (images, projection_dim) is the projected embedding, not
-            normalised; ``last_hidden_state`` (images, tokens, hidden_size) holds the encoder's normalised tokens (of
-            CLIP after its post_layernorm), class tokens first, and ``model.visual_projection(last_hidden_state)`` the
-            projected tokens that were pooled. See `patch_grid` for where a token lies in the picture.
+            `UniPTFeatures`; ``last_hidden_state`` holds the encoder's normalised tokens (of CLIP after its
+            post_layernorm), class tokens first, and ``model.visual_projection(last_hidden_state)`` are the projected
+            tokens that were pooled. See `patch_grid` for where a token lies in the picture.
 
         Raises:
             ValueError: the encoder cannot take this height and width.
@@ -304,11 +368,17 @@ class UniPTModel(UniPTPreTrainedModel):
         tokens = outputs.last_hidden_state
         if self.config.vision_config.model_type == "clip_vision_model":
             tokens = self.vision_model.post_layernorm(tokens)  # CLIP itself applies it to its class token alone
-        return BaseModelOutputWithPooling(
+        return self._features(outputs, tokens, self.visual_projection(tokens))
+
+    def _features(self, outputs, tokens, projected, attention_mask=None):
+        pooled = pool_tokens(projected, attention_mask, self.config.pooling)
+        unify = self.granularity_unification
+        return UniPTFeatures(
             last_hidden_state=tokens,
-            pooler_output=pool_tokens(self.visual_projection(tokens), pooling=self.config.pooling),
+            pooler_output=pooled if unify is None else unify(projected, attention_mask),
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
+            global_output=pooled,
         )
 
     @can_return_tuple
