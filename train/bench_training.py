@@ -128,20 +128,23 @@ def straightforward_step(objective, batch, padded_tokens=PADDED_TOKENS):
 def measure_step(objective, batch, name, repetitions=REPETITIONS):
     """The figures of both graphs, measured in turn."""
     steps = {"project": project_step, "straightforward": straightforward_step}
-    taken, losses = {way: [] for way in steps}, {}
+    taken, processor, losses = {way: [] for way in steps}, {way: [] for way in steps}, {}
     for repetition in range(repetitions + 1):
         for way, step in steps.items():
             objective.zero_grad()
-            begun = time.perf_counter()
+            begun, on_processor = time.perf_counter(), time.process_time()
             losses[way] = float(step(objective, batch))
             if repetition:  # the first is for warming up
                 taken[way].append(time.perf_counter() - begun)
+                processor[way].append(time.process_time() - on_processor)
+    of_processor = statistics.median(processor["straightforward"]) / statistics.median(processor["project"])
     rates = {way: len(batch["input_ids"]) / statistics.median(seconds) for way, seconds in taken.items()}
     difference = abs(losses["project"] - losses["straightforward"])
     return [
         Figure(f"{name}: step", rates["project"], "samples/s"),
         Figure(f"{name}: straightforward graph", rates["straightforward"], "samples/s"),
         Figure(f"{name}: step / straightforward", rates["project"] / rates["straightforward"], "", at_least=2.2),
+        Figure(f"{name}: less processor time, times", of_processor, ""),
         Figure(f"{name}: difference of the two losses", difference, "", at_most=1e-3),
     ]
 
@@ -161,36 +164,42 @@ class ReadySamples(torch.utils.data.Dataset):
 
 @contextlib.contextmanager
 def samples_made_beforehand():
-    """Within it train/pretrain.py trains on :class:`ReadySamples`."""
+    """Within it train/pretrain.py trains on :class:`ReadySamples`; gives a list for the seconds of making one."""
+    seconds = []
     build_pairs = pretrain.build_pairs
 
     def build_ready(rows, processor, arguments):
         pairs, facts = build_pairs(rows, processor, arguments)
         batches = EpochBatches(len(pairs), arguments.batch_size, arguments.seed, 0, arguments.max_steps)
-        return ReadySamples(pairs, [key for batch in batches for key in batch]), facts
+        keys = [key for batch in batches for key in batch]
+        begun = time.process_time()
+        samples = ReadySamples(pairs, keys)
+        seconds.append((time.process_time() - begun) / len(keys))
+        return samples, facts
 
     pretrain.build_pairs = build_ready
     try:
-        yield
+        yield seconds
     finally:
         pretrain.build_pairs = build_pairs
 
 
 def train(case, output, ready):
-    """(samples a second, losses of the steps) of a run of train/pretrain.py, its first step left out of the rate."""
+    """(samples a second, losses of the steps, seconds of making a sample or None) of a run of train/pretrain.py; the
+    rate is without the first step."""
     more = ["--dataset", ROOT / "luperson-t", "--output_dir", output, "--batch_size", case.batch]
     more += ["--max_steps", case.steps, "--save_steps", 0, *case.more, *(["--num_workers", 0] if ready else [])]
-    threads = torch.get_num_threads()
+    threads, making = torch.get_num_threads(), [None]
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         if ready:
-            stack.enter_context(samples_made_beforehand())
+            making = stack.enter_context(samples_made_beforehand())
         pretrain.main([*case.options, *map(str, more)])
     torch.set_num_threads(threads)
     log = json.loads((Path(output) / "training_log.json").read_text(encoding="utf-8"))
     seconds = [case.batch / row["samples_per_second"] for row in log[1:]]
-    return case.batch * len(seconds) / sum(seconds), [row["loss"] for row in log]
+    return case.batch * len(seconds) / sum(seconds), [row["loss"] for row in log], making[0]
 
 
 def measure_loading(case, folder):
@@ -199,7 +208,7 @@ def measure_loading(case, folder):
     Raises:
         RuntimeError: the runs did not train on the same samples.
     """
-    (before, ready_losses), (rate, losses), (after, _) = (
+    (before, ready_losses, making), (rate, losses, _), (after, _, _) = (
         train(case, folder / f"{case.name}-{number}", ready) for number, ready in enumerate((True, False, True))
     )
     if any(abs(one - other) > 1e-3 for one, other in zip(ready_losses, losses, strict=True)):
@@ -208,6 +217,7 @@ def measure_loading(case, folder):
     return [
         Figure(f"{case.name}: training on ready samples", ready, "samples/s"),
         Figure(f"{case.name}: training from Parquet", rate, "samples/s"),
+        Figure(f"{case.name}: making a sample, of one processor", 1000 * making, "ms"),
         Figure(f"{case.name}: from Parquet / ready", rate / ready, "", at_least=case.least),
     ]
 
@@ -279,7 +289,7 @@ def measure(folder):
     tiny = ["--config", "pretrain_tiny_paper.yaml", "--centre_embeddings", "false"]
     for encoder, kind in (("vision_model", "vit-tiny"), ("text_model", "bert-tiny")):
         tiny += [f"--{encoder}", str(ROOT / "train" / "configs" / kind)]
-    yield from measure_loading(LoadingCase("DeiT-S", paper_options(encoders, "deit-s"), CPU_BATCH, 5, 0.9), folder)
-    yield from measure_loading(LoadingCase("tiny", tiny, 64, 20), folder)
+    yield from measure_loading(LoadingCase("DeiT-S", paper_options(encoders, "deit-s"), CPU_BATCH, 4, 0.9), folder)
+    yield from measure_loading(LoadingCase("tiny", tiny, 64, 12), folder)
     if torch.cuda.is_available():
         yield from measure_gpu(encoders)
