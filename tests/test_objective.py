@@ -37,7 +37,9 @@ def batch(tiny_processor):
 
 
 def objective(model, facts=None, **options):
-    return PretrainingObjective(model, SimpleNamespace(**{**OFF, **options}), facts)
+    """A function of a whole batch to its losses."""
+    made = PretrainingObjective(model, SimpleNamespace(**{**OFF, **options}), facts)
+    return lambda **batch: made.losses(made(**made.inputs(batch)), made.targets(batch))
 
 
 def test_without_options_it_is_the_models_own_loss(model, batch):
@@ -49,6 +51,17 @@ def test_without_options_it_is_the_models_own_loss(model, batch):
 def test_without_masked_text_there_is_no_mlm_loss(model, batch):
     losses = objective(model)(**{name: value for name, value in batch.items() if not name.startswith("mlm")})
     assert set(losses) == {"loss", "contrastive_loss"}
+
+
+def test_with_weight_0_the_masked_text_is_not_even_read(tiny_config, batch):
+    model = UniPTForPreTraining(tiny_config(mlm_loss_weight=0.0)).eval()
+    passes = []
+    model.unipt.text_model.register_forward_hook(lambda *_: passes.append(1))
+    losses = objective(model)(**batch)
+    assert set(losses) == {"loss", "contrastive_loss"} and len(passes) == 1
+    losses["loss"].backward()
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {name for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
 def test_masked_contrast_is_the_contrast_of_the_masked_text_in_one_pass(model, batch):

@@ -5,7 +5,7 @@ import torch
 
 from initialisation import centre_embeddings, start_from_sine_cosine_positions
 from optimizers import build_optimizers, parameter_groups
-from training_loop import pick_precision
+from run_arguments import pick_precision
 
 
 def names_of(model, optimizer):

@@ -141,22 +141,41 @@ def test_finetuning_from_a_folder_that_is_not_unipt(encoders, benchmark, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
 @pytest.mark.slow
-def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders, tmp_path):
+@pytest.mark.parametrize(
+    ("launch", "options"),
+    [([sys.executable], []), (TORCHRUN, ["--chunk_size", "4"])],
+    ids=["one process", "two processes"],
+)
+def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders, tmp_path, launch, options):
+    """Two steps an epoch, a checkpoint every 15: some lie within an epoch."""
+    import os
+    import signal
     import time
 
     def command(name):
-        options = ["--max_steps", "300", "--save_steps", "20", "--precision", "no"]
+        common = ["--max_steps", "120", "--save_steps", "15", "--precision", "no", "--cpu", "true"]
         data = ["--dataset", benchmark, "--output_dir", tmp_path / name]
-        return [sys.executable, "train/pretrain.py", "--config", encoders / "tiny.yaml", *data, *options]
+        return [*launch, "train/pretrain.py", "--config", encoders / "tiny.yaml", *data, *common, *options]
 
     subprocess.run(command("whole"), cwd=ROOT, check=True, capture_output=True)
-    process = subprocess.Popen(command("killed"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command("killed"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     checkpoints = tmp_path / "killed.partial" / "checkpoints"
     deadline = time.monotonic() + 120
     while not list(checkpoints.glob("step-????????")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.kill()
+    # torchrun's workers die with it, each by its own SIGKILL
+    for worker in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        try:
+            if os.getsid(worker) == process.pid:
+                os.kill(worker, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
     process.wait()
     assert not (tmp_path / "killed").exists()
     resumed = subprocess.run(command("killed"), cwd=ROOT, check=True, capture_output=True, text=True)
@@ -166,5 +185,39 @@ def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders
         log = json.loads((tmp_path / name / "training_log.json").read_text())
         return [(row["step"], row["loss"]) for row in log]
 
-    assert losses("killed") == losses("whole")
-    shutil.rmtree(tmp_path / "killed")
+    assert losses("killed") == losses("whole") and len(losses("whole")) == 60
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(benchmark, encoders, tmp_path):
+    """Without dropout the losses of two processes are those of one, but for rounding."""
+    text = json.loads((encoders / "text" / "config.json").read_text())
+    shutil.copytree(encoders / "text", tmp_path / "text")
+    quiet = {**text, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (tmp_path / "text" / "config.json").write_text(json.dumps(quiet))
+    found = {}
+    for name, launch in (("one", [sys.executable]), ("two", TORCHRUN)):
+        finished = subprocess.run(
+            [*launch, "train/pretrain.py", "--config", encoders / "tiny.yaml", "--text_model", tmp_path / "text",
+             "--dataset", benchmark, "--output_dir", tmp_path / name, "--max_steps", "20", "--precision", "no",
+             "--cpu", "true"],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        found[name] = [row["loss"] for row in json.loads((tmp_path / name / "training_log.json").read_text())]
+    assert "global batch 16: 2 process(es) x 8 pairs, 8 in a forward pass; 15 negatives a query" in finished.stdout
+    np.testing.assert_allclose(found["two"], found["one"], rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_and_checkpointed_model_is_the_same_model(benchmark, encoders, tmp_path):
+    found = {}
+    for name, options in (("plain", []), ("other", ["--torch_compile", "true", "--gradient_checkpointing", "true"])):
+        run("train/pretrain.py", "--config", encoders / "tiny.yaml", "--dataset", benchmark, "--output_dir",
+            tmp_path / name, "--max_steps", 4, "--precision", "no", "--cpu", "true", *options)  # fmt: skip
+        found[name] = json.loads((tmp_path / name / "training_log.json").read_text())
+        assert (tmp_path / name / "model.safetensors").exists()
+    assert found["other"][-1]["contrastive_loss"] == pytest.approx(found["plain"][-1]["contrastive_loss"], abs=0.2)
+    from modeling_unipt.loading import load_unipt
+
+    load_unipt(tmp_path / "other")

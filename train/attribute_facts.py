@@ -51,7 +51,7 @@ def log_truth(told, shown, sizes, floor=1e-3):
         floor: the least probability of a fact, since no scorer is that sure.
     """
     total = 0
-    for facts, seen in zip(told.float().split(sizes, dim=1), shown.split(sizes, dim=1), strict=True):
+    for facts, seen in zip(told.to(shown.dtype).split(sizes, dim=1), shown.split(sizes, dim=1), strict=True):
         silent = ~facts.bool().any(dim=1, keepdim=True)
         total = total + (facts @ seen.T).clamp(floor, 1).log().masked_fill(silent, 0.0)
     return total

@@ -106,6 +106,10 @@ class PretrainingPairs(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.rows)
 
+    def name_of(self, index):
+        """What a message calls a sample."""
+        return self.rows[index].get("image_id", f"row {index}")
+
     def __getitem__(self, key):
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
@@ -150,6 +154,11 @@ class IdentityPairs(torch.utils.data.Dataset):
 
     def __len__(self):
         return len(self.pairs)
+
+    def name_of(self, index):
+        """What a message calls a sample."""
+        row = self.pairs[index][0]
+        return self.rows[row].get("image_id", f"row {row}")
 
     def __getitem__(self, key):
         epoch, index = key
@@ -203,6 +212,7 @@ class EpochBatches(torch.utils.data.Sampler):
     def __init__(self, size, batch_size, seed, start_step, max_steps):
         self.size, self.batch_size, self.seed = size, min(batch_size, size), seed
         self.start_step, self.max_steps = start_step, max_steps
+        self._order = None, None
         self.drop_last = True
         self.steps_per_epoch = steps_per_epoch(size, batch_size)
 
@@ -210,13 +220,16 @@ class EpochBatches(torch.utils.data.Sampler):
         return self.max_steps - self.start_step
 
     def __iter__(self):
-        order, order_epoch = None, None
         for step in range(self.start_step, self.max_steps):
-            epoch, position = divmod(step, self.steps_per_epoch)
-            if epoch != order_epoch:
-                order, order_epoch = np.random.default_rng([self.seed, epoch]).permutation(self.size), epoch
-            picked = order[position * self.batch_size : (position + 1) * self.batch_size]
-            yield [(epoch, int(index)) for index in picked]
+            yield self.keys_of(step)
+
+    def keys_of(self, step):
+        """The (epoch, index) keys of a step's batch."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._order[0]:
+            self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.size)
+        picked = self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
+        return [(epoch, int(index)) for index in picked]
 
 
 def steps_per_epoch(size, batch_size):

@@ -9,14 +9,14 @@ Kill it and run the same command again: it goes on from its last checkpoint.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from arguments import parse_arguments, require
 from modeling_unipt.user_errors import UserError, run_command
+from run_arguments import RunArguments, make_accelerator, make_schedulers, set_up_model
 
 
 @dataclass
-class FinetuneArguments:
+class FinetuneArguments(RunArguments):
     model: str | None = field(default=None, metadata={"help": "folder or Hub name of the UniPT model to start from"})
     dataset: str | None = field(default=None, metadata={"help": "folder or Hub name of a benchmark"})
     output_dir: str | None = field(default=None, metadata={"help": "folder for the fine-tuned model; must be new"})
@@ -31,21 +31,7 @@ class FinetuneArguments:
         default=None, metadata={"help": "train the matrices inside transformer layers by Muon at this peak rate"}
     )
     weight_decay: float = field(default=0.0, metadata={"help": "0 makes AdamW the paper's Adam"})
-    warmup_ratio: float = field(default=0.1, metadata={"help": "share of the steps with a rising rate"})
-    scheduler: str = field(default="linear", metadata={"help": "transformers schedule after warm-up, to 0"})
     margin: float = field(default=0.2, metadata={"help": "alpha of equation 5"})
-    max_grad_norm: float = field(default=1.0, metadata={"help": "0: no clipping"})
-    precision: Literal["auto", "no", "bf16", "fp16"] = field(
-        default="auto", metadata={"help": "auto: bf16 where it is native"}
-    )
-    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = field(
-        default="sdpa", metadata={"help": "how attention is computed; eager trains small models faster on a CPU"}
-    )
-    cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
-    seed: int = field(default=0, metadata={"help": "of classifier, order, flips, negatives and dropout"})
-    num_workers: int = field(default=1, metadata={"help": "processes that load data"})
-    save_steps: int = field(default=500, metadata={"help": "steps between checkpoints; 0: none"})
-    log_steps: int = field(default=20, metadata={"help": "steps between lines of the log"})
 
 
 def build_finetuner(model, identities, margin):
@@ -83,18 +69,16 @@ def main(argv=None):
             f"--batch_size {arguments.batch_size} is too small: a ranking loss needs a negative in the batch"
         )
 
-    from accelerate import Accelerator, DataLoaderConfiguration
     from accelerate.utils import set_seed
-    from transformers import get_scheduler
 
     from data import Collator, IdentityPairs, load_rows, steps_per_epoch
     from modeling_unipt.loading import load_unipt
     from optimizers import build_optimizers
-    from training_loop import claim_output, pick_precision, run_training, save_result, set_attention
+    from training_loop import claim_output, run_training, save_result, start_tracking
 
     rows = load_rows(arguments.dataset, arguments.split, ["image", "captions", "person_id"])
     model, processor = load_unipt(arguments.model)
-    set_attention(model, arguments.attn_implementation)
+    set_up_model(model, arguments)
     pairs = IdentityPairs(rows, processor, arguments.seed)
     if len(pairs.person_ids) < 2:
         raise UserError(
@@ -102,14 +86,11 @@ def main(argv=None):
         )
     if arguments.max_steps < 0:
         arguments.max_steps = int(arguments.epochs * steps_per_epoch(len(pairs), arguments.batch_size))
-    accelerator = Accelerator(
-        cpu=arguments.cpu,
-        mixed_precision=pick_precision(arguments.precision),
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-    )
+    accelerator = make_accelerator(arguments)
     folder = claim_output(accelerator, arguments, {"command": "finetune", "pairs": len(pairs)})
     if folder is None:
         return
+    start_tracking(accelerator, folder)
     set_seed(arguments.seed)
     finetuner = build_finetuner(model, len(pairs.person_ids), arguments.margin)
     rates = {
@@ -124,24 +105,28 @@ def main(argv=None):
         (0.9, 0.999),
         arguments.muon_learning_rate,
     )
-    warmup = int(arguments.warmup_ratio * arguments.max_steps)
-    schedulers = [get_scheduler(arguments.scheduler, each, warmup, arguments.max_steps) for each in optimizers]
     accelerator.print(
         f"fine-tuning on {len(pairs)} captions of {len(pairs.person_ids)} people for {arguments.max_steps} steps of "
         f"{arguments.batch_size}, precision {accelerator.mixed_precision}"
     )
-    log = run_training(
+
+    def take_step(prepared, batch, seed):
+        losses = prepared(**batch)
+        accelerator.backward(losses["loss"])
+        return losses
+
+    trained, log = run_training(
         accelerator,
         finetuner,
         optimizers,
-        schedulers,
+        make_schedulers(optimizers, arguments),
         pairs,
         Collator(processor.tokenizer.pad_token_id),
-        lambda wrapped, batch: wrapped(**batch),
+        take_step,
         arguments,
         folder,
     )
-    save_result(accelerator, model, processor, log, "Fine-tuning", folder, arguments.output_dir)
+    save_result(accelerator, trained, model, processor, log, "Fine-tuning", folder, arguments.output_dir)
 
 
 if __name__ == "__main__":

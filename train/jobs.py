@@ -6,12 +6,15 @@ A command whose output is complete leaves it alone, so running a list of jobs ag
 import os
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
 from stages import ROOT, command_line
+
+TOOK = "# the command took"  # begins the last line of a log
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,11 @@ def run_jobs(jobs, logs):
         try:
             with open(log, "w", encoding="utf-8") as text:
                 print("$", command_line(command), file=text, flush=True)
+                begun = time.perf_counter()
                 code = subprocess.run(
                     command, cwd=ROOT, env=environment, stdout=text, stderr=text, preexec_fn=pinned
                 ).returncode
+                print(f"\n{TOOK} {time.perf_counter() - begun:.0f} s", file=text)
         finally:
             free.put(core)
         return {job.output: f"its command ended with status {code}; see {log}"} if code else {}

@@ -59,7 +59,8 @@ def attribute_loss(text_logits, image_logits, told, shown, sizes):
     Returns:
         Scalar: mean over images and slots, plus mean over the slots that texts tell.
     """
-    slots = [values.float().split(sizes, dim=1) for values in (text_logits, image_logits, told, shown)]
+    dtype = torch.promote_types(text_logits.dtype, torch.float32)
+    slots = [values.to(dtype).split(sizes, dim=1) for values in (text_logits, image_logits, told, shown)]
     of_images, of_texts, known = 0, 0, 0
     for text, image, facts, seen in zip(*slots, strict=True):
         of_images = of_images + F.cross_entropy(image, seen) / len(sizes)

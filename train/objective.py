@@ -5,7 +5,9 @@ from torch.nn import functional as F
 
 from attribute_facts import log_truth
 from losses import attribute_loss
-from modeling_unipt.modeling_unipt import contrastive_loss, masked_language_modeling_loss, scaled_cosines
+from modeling_unipt.modeling_unipt import IGNORED_LABEL, scaled_cosines
+
+COMPARED = ("told", "shown", "image_ids", "text_ids")
 
 
 def log_weights_of_negatives(truth, image_ids, text_ids):
@@ -24,8 +26,24 @@ def log_weights_of_negatives(truth, image_ids, text_ids):
     return weights.fill_diagonal_(0)
 
 
+def weighted_contrastive_loss(text_embeds, image_embeds, logit_scale, log_weights=None):
+    """Equation 1 with weighted negatives: symmetric InfoNCE in which exp sim(i, j) counts ``exp(log_weights[i, j])``.
+
+    Args:
+        text_embeds, image_embeds: (N, D), row i of each is a pair; need not be normalised.
+        log_weights: (N, N), of texts and images; None: every other pair is a whole negative, as in the paper.
+    Returns:
+        Scalar.
+    """
+    logits = scaled_cosines(text_embeds, image_embeds, logit_scale)
+    if log_weights is not None:
+        logits = logits + log_weights.to(logits)
+    pairs = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
+
+
 class PretrainingObjective(torch.nn.Module):
-    """A `UniPTForPreTraining` and its losses.
+    """A `UniPTForPreTraining` and its losses, in two steps: features of some pairs, then losses of all pairs.
 
     Args:
         model: `UniPTForPreTraining`.
@@ -36,48 +54,76 @@ class PretrainingObjective(torch.nn.Module):
     def __init__(self, model, arguments, facts=None):
         super().__init__()
         self.model, self.arguments, self.facts = model, arguments, facts
+        self.predicts_words = model.config.mlm_loss_weight > 0
+        if not self.predicts_words:  # else DDP would wait for gradients that never come
+            for part in (model.mlm_head.dense, model.mlm_head.layer_norm, model.mlm_head.decoder.bias):
+                part.requires_grad_(False)
         if arguments.attribute_loss_weight:
             self.attribute_head = torch.nn.Linear(model.config.projection_dim, sum(facts.sizes))
 
-    def forward(self, told=None, shown=None, image_ids=None, text_ids=None, **batch):
-        """One step's losses: {"loss", "contrastive_loss", ...} (equations 1-3 and the options).
+    def inputs(self, batch):
+        """The part of a batch that :meth:`forward` takes."""
+        left_out = COMPARED if self.predicts_words else (*COMPARED, "mlm_input_ids", "mlm_labels")
+        return {name: rows for name, rows in batch.items() if name not in left_out}
+
+    def targets(self, batch):
+        """The part of a batch that :meth:`losses` compares features with, one row a pair."""
+        targets = {name: batch[name] for name in COMPARED if name in batch}
+        if self.predicts_words and "mlm_labels" in batch:
+            targets["masked_tokens"] = (batch["mlm_labels"] != IGNORED_LABEL).sum(dim=1)
+        return targets
+
+    def forward(self, input_ids, pixel_values, attention_mask, mlm_input_ids=None, mlm_labels=None):
+        """Features of n pairs, by as few passes as the objective needs: one of the images, one or two of the texts.
+
+        Returns:
+            Dict of tensors with n rows: ``text_embeds``, ``image_embeds`` (n, D); ``logit_scale`` (n,), n times the
+            same; with masked text ``mlm_nll`` (n,), its tokens' negative log-likelihoods summed; with an attribute loss
+            ``text_logits``, ``image_logits`` (n, C).
+        """
+        unipt, features = self.model.unipt, {}
+        contrasted = mlm_input_ids if self.arguments.mask_contrast else input_ids
+        texts = unipt.get_text_features(contrasted, attention_mask)
+        images = unipt.get_image_features(pixel_values)
+        features["text_embeds"], features["image_embeds"] = texts.pooler_output, images.pooler_output
+        features["logit_scale"] = unipt.similarity_scale().expand(len(pixel_values))
+        if mlm_labels is not None:
+            tokens = texts.last_hidden_state
+            if not self.arguments.mask_contrast:
+                tokens = unipt.text_model(input_ids=mlm_input_ids, attention_mask=attention_mask).last_hidden_state
+            features["mlm_nll"] = self._summed_nll(tokens, mlm_labels)
+        if self.arguments.attribute_loss_weight:
+            features["text_logits"] = self.attribute_head(texts.pooler_output)
+            features["image_logits"] = self.attribute_head(images.pooler_output)
+        return features
+
+    def _summed_nll(self, tokens, labels):
+        masked = labels != IGNORED_LABEL
+        logits = self.model.mlm_head(tokens[masked])
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        nll = F.cross_entropy(logits, labels[masked], reduction="none")
+        return nll.new_zeros(len(labels)).index_add(0, masked.nonzero()[:, 0], nll)
+
+    def losses(self, features, targets):
+        """Losses of all pairs: {"loss", "contrastive_loss", ...} (equations 1-3 and the options).
 
         Args:
-            told: (N, C) bool, what each caption tells. shown: (N, C), what each image shows.
-            image_ids, text_ids: see :func:`log_weights_of_negatives`.
-            batch: as `UniPTForPreTraining` takes.
+            features: as :meth:`forward` makes them. targets: as :meth:`targets` gives them, of the same N pairs:
+                ``told`` (N, C) bool, what each caption tells; ``shown`` (N, C), what each image shows; ``image_ids``,
+                ``text_ids``, see :func:`log_weights_of_negatives`; ``masked_tokens`` (N,).
         """
-        outputs, mlm_loss = self._encode(batch)
-        scale = self.model.unipt.similarity_scale()
-        if image_ids is None and not self.arguments.weigh_negatives:
-            contrastive = contrastive_loss(outputs.text_embeds, outputs.image_embeds, scale)
-        else:
-            truth = log_truth(told, shown, self.facts.sizes) if self.arguments.weigh_negatives else None
-            logits = scaled_cosines(outputs.text_embeds, outputs.image_embeds, scale)
-            logits = logits + log_weights_of_negatives(truth, image_ids, text_ids).to(logits)
-            pairs = torch.arange(len(logits), device=logits.device)
-            contrastive = (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
+        told, shown = targets.get("told"), targets.get("shown")
+        image_ids, text_ids = targets.get("image_ids"), targets.get("text_ids")
+        truth = log_truth(told, shown, self.facts.sizes) if self.arguments.weigh_negatives else None
+        weights = None if truth is None and image_ids is None else log_weights_of_negatives(truth, image_ids, text_ids)
+        embeds = features["text_embeds"], features["image_embeds"]
+        contrastive = weighted_contrastive_loss(*embeds, features["logit_scale"].mean(), weights)
         losses = {"loss": contrastive, "contrastive_loss": contrastive}
-        if mlm_loss is not None:
-            losses["mlm_loss"] = mlm_loss
-            losses["loss"] = losses["loss"] + self.model.config.mlm_loss_weight * mlm_loss
+        if "mlm_nll" in features:
+            losses["mlm_loss"] = features["mlm_nll"].sum() / targets["masked_tokens"].sum().clamp(min=1)
+            losses["loss"] = losses["loss"] + self.model.config.mlm_loss_weight * losses["mlm_loss"]
         if self.arguments.attribute_loss_weight:
-            features = (outputs.text_model_output.pooler_output, outputs.vision_model_output.pooler_output)
-            losses["attribute_loss"] = attribute_loss(
-                *map(self.attribute_head, features), told, shown, self.facts.sizes
-            )
+            logits = features["text_logits"], features["image_logits"]
+            losses["attribute_loss"] = attribute_loss(*logits, told, shown, self.facts.sizes)
             losses["loss"] = losses["loss"] + self.arguments.attribute_loss_weight * losses["attribute_loss"]
         return losses
-
-    def _encode(self, batch):
-        """(`UniPTOutput` of the pairs, MLM loss or None where the batch has no masked text)."""
-        if not self.arguments.mask_contrast:
-            outputs = self.model(**batch, return_loss=False)
-            logits, labels = outputs.mlm_logits, batch.get("mlm_labels")
-            found = labels is not None
-            return outputs, masked_language_modeling_loss(logits, labels[labels != -100]) if found else None
-        labels = batch["mlm_labels"]
-        outputs = self.model.unipt(batch["mlm_input_ids"], batch["pixel_values"], batch["attention_mask"])
-        masked = labels != -100
-        logits = self.model.mlm_head(outputs.text_model_output.last_hidden_state[masked])
-        return outputs, masked_language_modeling_loss(logits, labels[masked])

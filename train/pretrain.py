@@ -14,10 +14,11 @@ from typing import Literal
 
 from arguments import parse_arguments, require
 from modeling_unipt.user_errors import UserError, run_command
+from run_arguments import RunArguments, make_accelerator, make_schedulers, set_up_model
 
 
 @dataclass
-class PretrainArguments:
+class PretrainArguments(RunArguments):
     dataset: str | None = field(default=None, metadata={"help": "folder or Hub name of a dataset of image-text pairs"})
     output_dir: str | None = field(default=None, metadata={"help": "folder for the pre-trained model; must be new"})
     split: str = field(default="train", metadata={"help": "split of the dataset"})
@@ -59,6 +60,12 @@ class PretrainArguments:
         default=0.0, metadata={"help": "weight of a loss that reads the attributes off both embeddings"}
     )
     batch_size: int = field(default=512, metadata={"help": "pairs a step, over all processes"})
+    chunk_size: int = field(
+        default=0,
+        metadata={
+            "help": "pairs in one forward pass of a process, 0: all of its share; the losses stay those of the batch"
+        },
+    )
     epochs: float = field(default=15, metadata={"help": "passes over the dataset, unless --max_steps is given"})
     max_steps: int = field(default=-1, metadata={"help": "number of steps; -1: by --epochs"})
     learning_rate: float = field(default=1e-5, metadata={"help": "peak rate of AdamW"})
@@ -66,20 +73,6 @@ class PretrainArguments:
         default=None, metadata={"help": "train the matrices inside transformer layers by Muon at this peak rate"}
     )
     weight_decay: float = field(default=0.01, metadata={"help": "not applied to biases and norms"})
-    warmup_ratio: float = field(default=0.1, metadata={"help": "share of the steps with a rising rate"})
-    scheduler: str = field(default="linear", metadata={"help": "transformers schedule after warm-up, to 0"})
-    max_grad_norm: float = field(default=1.0, metadata={"help": "0: no clipping"})
-    precision: Literal["auto", "no", "bf16", "fp16"] = field(
-        default="auto", metadata={"help": "auto: bf16 where it is native"}
-    )
-    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = field(
-        default="sdpa", metadata={"help": "how attention is computed; eager trains small models faster on a CPU"}
-    )
-    cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
-    seed: int = field(default=0, metadata={"help": "of weights, order, captions, masks and dropout"})
-    num_workers: int = field(default=1, metadata={"help": "processes that load data"})
-    save_steps: int = field(default=500, metadata={"help": "steps between checkpoints; 0: none"})
-    log_steps: int = field(default=20, metadata={"help": "steps between lines of the log"})
 
 
 CENTRING_PAIRS = 256
@@ -139,6 +132,8 @@ def check(arguments):
         raise UserError("--mask_contrast needs the masked text, so --mlm_loss_weight must not be 0")
     if arguments.attribute_loss_weight < 0:
         raise UserError(f"--attribute_loss_weight {arguments.attribute_loss_weight} must not be negative")
+    if arguments.chunk_size < 0:
+        raise UserError(f"--chunk_size {arguments.chunk_size} must not be negative")
     if arguments.logit_scale <= 0:
         raise UserError(f"--logit_scale {arguments.logit_scale} must be positive")
 
@@ -169,31 +164,37 @@ def columns_needed(arguments):
     return columns + (["image_id", "duplicate_of"] if arguments.exclude_repeats else [])
 
 
+def plan(arguments, rows, accelerator):
+    """One sentence about what will be done; the global batch of a small dataset is all of it."""
+    batch = min(arguments.batch_size, rows)
+    share = batch // accelerator.num_processes
+    return (
+        f"pre-training on {rows} pairs for {arguments.max_steps} steps, precision {accelerator.mixed_precision}; "
+        f"global batch {batch}: {accelerator.num_processes} process(es) x {share} pairs, "
+        f"{min(arguments.chunk_size or share, share)} in a forward pass; {batch - 1} negatives a query"
+    )
+
+
 def main(argv=None):
     arguments = parse_arguments(PretrainArguments, __doc__, argv)
     check(arguments)
 
-    from accelerate import Accelerator, DataLoaderConfiguration
     from accelerate.utils import set_seed
-    from transformers import get_scheduler
 
     from data import Collator, load_rows, steps_per_epoch
     from initialisation import centre_embeddings
+    from joint_batch import joint_backward
     from objective import PretrainingObjective
     from optimizers import build_optimizers
-    from training_loop import claim_output, pick_precision, run_training, save_result, set_attention
+    from training_loop import claim_output, run_training, save_result, start_tracking
 
     rows = load_rows(arguments.dataset, arguments.split, columns_needed(arguments))
     if arguments.max_steps < 0:
         arguments.max_steps = int(arguments.epochs * steps_per_epoch(len(rows), arguments.batch_size))
-    accelerator = Accelerator(
-        cpu=arguments.cpu,
-        mixed_precision=pick_precision(arguments.precision),
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-    )
+    accelerator = make_accelerator(arguments)
     set_seed(arguments.seed)
     model, processor = build_model(arguments)
-    set_attention(model, arguments.attn_implementation)
+    set_up_model(model, arguments)
     pairs, facts = build_pairs(rows, processor, arguments)
     collator = Collator(processor.tokenizer.pad_token_id)
     if arguments.centre_embeddings:
@@ -201,28 +202,28 @@ def main(argv=None):
     folder = claim_output(accelerator, arguments, {"command": "pretrain", "rows": len(rows)})
     if folder is None:
         return
+    start_tracking(accelerator, folder)
     objective = PretrainingObjective(model, arguments, facts)
     optimizers = build_optimizers(
         objective, {}, arguments.learning_rate, arguments.weight_decay, (0.9, 0.98), arguments.muon_learning_rate
     )
-    warmup = int(arguments.warmup_ratio * arguments.max_steps)
-    schedulers = [get_scheduler(arguments.scheduler, each, warmup, arguments.max_steps) for each in optimizers]
-    accelerator.print(
-        f"pre-training on {len(rows)} pairs for {arguments.max_steps} steps of {arguments.batch_size}, "
-        f"precision {accelerator.mixed_precision}, {accelerator.num_processes} process(es)"
-    )
-    log = run_training(
+    accelerator.print(plan(arguments, len(rows), accelerator))
+
+    def take_step(prepared, batch, seed):
+        return joint_backward(accelerator, prepared, batch, arguments.chunk_size, seed)
+
+    trained, log = run_training(
         accelerator,
         objective,
         optimizers,
-        schedulers,
+        make_schedulers(optimizers, arguments),
         pairs,
         collator,
-        lambda wrapped, batch: wrapped(**batch),
+        take_step,
         arguments,
         folder,
     )
-    save_result(accelerator, model, processor, log, "Pre-training", folder, arguments.output_dir)
+    save_result(accelerator, trained, model, processor, log, "Pre-training", folder, arguments.output_dir)
 
 
 if __name__ == "__main__":

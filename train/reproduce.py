@@ -13,7 +13,8 @@ import platform
 import statistics
 from pathlib import Path
 
-from experiments import EXPERIMENTS, jobs_of, result_of
+from experiment_jobs import jobs_of, result_of
+from experiments import EXPERIMENTS
 from jobs import run_jobs, usable_cores
 from modeling_unipt.user_errors import run_command
 

@@ -122,7 +122,7 @@ def train_steps(model, tokenizer, vocabulary, pixels, wanted, arguments, device,
 
     from data import EpochBatches
     from optimizers import build_optimizers
-    from training_loop import pick_precision
+    from run_arguments import pick_precision
 
     precision = pick_precision(arguments.precision)
     all_prompts = [choice.prompt for attribute in vocabulary.attributes.values() for choice in attribute.choices]

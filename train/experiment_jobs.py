@@ -1,0 +1,110 @@
+"""The commands that make and measure the models of :mod:`experiments`, each a :class:`jobs.Job`."""
+
+import json
+from pathlib import Path
+
+from demo import BENCHMARK, UNLABELLED_VIEWS
+from experiments import Finetuned
+from jobs import Job
+from stages import LAUNCH, PYTHON, RENDER
+
+CAPTIONS = 4
+
+
+class SeedJobs:
+    """The jobs of one seed, each listed once, after those that it needs.
+
+    Attributes:
+        jobs: output -> :class:`jobs.Job`.
+    """
+
+    def __init__(self, seed, work):
+        self.seed, self.home, self.jobs = seed, Path(work) / f"seed-{seed}", {}
+
+    def _add(self, name, command, *needs):
+        output = self.home / name
+        self.jobs.setdefault(output, Job(output, [*command, "--output", output], needs))
+        return output
+
+    def _train(self, script, name, config, options, *needs):
+        output = self.home / name
+        command = [*LAUNCH, f"train/{script}.py", "--config", f"train/configs/{config}.yaml", "--seed", self.seed]
+        self.jobs.setdefault(output, Job(output, [*command, "--output_dir", output, *options], needs))
+        return output
+
+    def benchmark(self, domain):
+        """The folder of the benchmark of a rendered domain, as ``load_dataset`` reads it."""
+        suffix = "" if domain == "street" else f"-{domain}"
+        people = ["--identities", BENCHMARK["identities"], "--views", BENCHMARK["views"], "--seed", 2000 + self.seed]
+        people += ["--test-identities", BENCHMARK["test"], "--val-identities", BENCHMARK["val"]]
+        people += ["--layout", "cuhk-pedes"] + ([] if domain == "street" else ["--domain", domain])
+        rendered = self._add(f"benchmark{suffix}", [*RENDER, *people])
+        read = [*PYTHON, "-m", "dataset_builders.benchmarks", "cuhk-pedes", "--source", rendered, "--allow-partial"]
+        return self._add(f"cuhk-pedes{suffix}", read, rendered)
+
+    def dataset(self, dataset):
+        """The folder of a :class:`experiments.Dataset`."""
+        size = "" if dataset.images == type(dataset)("").images else f"-{dataset.images}"
+        people = ["--identities", dataset.images // UNLABELLED_VIEWS, "--views", UNLABELLED_VIEWS]
+        people += ["--seed", 1000 + self.seed, "--layout", "images"]
+        images = self._add(f"unlabelled{size}", [*RENDER, *people])
+        build = [*PYTHON, "-m", "dataset_builders.luperson_t", "--images", images / "images"]
+        build += ["--scorer", "unipt/clip-tiny", "--recipe", dataset.recipe, "--seed", self.seed]
+        build += ["--captions-per-image", CAPTIONS]
+        if dataset.templates is None:
+            return self._add(f"luperson-t-{dataset.name}", build, images)
+        fewer = [*PYTHON, "train/fewer_templates.py", "--recipe", dataset.recipe, "--seed", self.seed]
+        words = self._add(f"vocabulary-{dataset.templates}", [*fewer, "--templates", dataset.templates])
+        build += ["--attributes", words / "people.yaml"]
+        return self._add(f"luperson-t-{dataset.name}", build, images, words)
+
+    def pretrained(self, model, steps=None):
+        """The folder of a :class:`experiments.Pretrained`, or with ``steps=0`` of what its pre-training begins with."""
+        data, name = self.dataset(model.dataset), model.name if steps is None else f"{model.name}-untrained"
+        options = ["--dataset", data, "--max_steps", model.steps if steps is None else steps, *model.options]
+        return self._train("pretrain", name, f"pretrain_tiny_{model.config}", options, data)
+
+    def model(self, model):
+        """The folder of a :class:`experiments.Pretrained` or :class:`experiments.Finetuned`."""
+        if not isinstance(model, Finetuned):
+            return self.pretrained(model)
+        data, start = self.benchmark(model.domain), self.start(model)
+        options = ["--model", start, "--dataset", data, *model.options]
+        return self._train("finetune", model.name, "finetune_tiny", options, data, start)
+
+    def start(self, model):
+        """The folder of what a :class:`experiments.Finetuned` is fine-tuned from."""
+        if len(model.person) == 2:
+            return self.pretrained(model.start)
+        untrained = self.pretrained(model.start, steps=0)
+        if not model.person:
+            return untrained
+        folders = {"vision": untrained, "text": untrained, model.person[0]: self.pretrained(model.start)}
+        mix = [*PYTHON, "train/mix_encoders.py", "--vision", folders["vision"], "--text", folders["text"]]
+        return self._add(f"{model.start.name}-{model.person[0]}", mix, *folders.values())
+
+    def result(self, run):
+        """The JSON file of a :class:`experiments.Run`'s evaluation."""
+        data, model = self.benchmark(run.domain), self.model(run.model)
+        name = model.name + ("" if run.domain == "street" else f"-on-{run.domain}") + ".json"
+        measure = [*PYTHON, "train/evaluate_retrieval.py", "--dataset", data, "--model", model]
+        return self._add(name, measure, data, model)
+
+
+def jobs_of(experiments, work):
+    """The :class:`jobs.Job` of all runs, each once, after what it needs."""
+    by_seed = {}
+    for experiment in experiments.values():
+        for seed in experiment.seeds:
+            for run in experiment.runs:
+                by_seed.setdefault(seed, SeedJobs(seed, work)).result(run)
+    return [job for jobs in by_seed.values() for job in jobs.jobs.values()]
+
+
+def result_of(run, seed, work):
+    """The numbers of a run's evaluation, or None while it is not there."""
+    path = SeedJobs(seed, work).result(run)
+    if not path.exists():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))[0]
+    return {name: value for name, value in record.items() if isinstance(value, int | float)}

@@ -1,0 +1,124 @@
+"""What pre-training and fine-tuning have in common on the command line: how a run computes, saves and reports."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modeling_unipt.user_errors import UserError
+
+
+@dataclass
+class RunArguments:
+    scheduler: str = field(default="linear", metadata={"help": "transformers schedule after warm-up, to 0"})
+    warmup_ratio: float = field(default=0.1, metadata={"help": "share of the steps with a rising rate"})
+    max_grad_norm: float = field(default=1.0, metadata={"help": "0: no clipping"})
+    precision: Literal["auto", "no", "bf16", "fp16"] = field(
+        default="auto", metadata={"help": "auto: bf16 where it is native"}
+    )
+    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = field(
+        default="sdpa", metadata={"help": "how attention is computed; eager trains small models faster on a CPU"}
+    )
+    gradient_checkpointing: bool = field(
+        default=False, metadata={"help": "keep fewer activations and compute them again: less memory, slower"}
+    )
+    torch_compile: bool = field(
+        default=False, metadata={"help": "compile the model by torch.compile: a slow start, then faster on GPUs"}
+    )
+    cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
+    seed: int = field(default=0, metadata={"help": "of every random choice: new weights, order, flips, dropout, ..."})
+    num_workers: int = field(default=1, metadata={"help": "processes that load data, for each training process"})
+    save_steps: int = field(default=500, metadata={"help": "steps between checkpoints; 0: none"})
+    log_steps: int = field(default=20, metadata={"help": "steps between lines of the log"})
+    report_to: str = field(
+        default="tensorboard", metadata={"help": "a tracker of Accelerate, or none; all goes to training_log.json too"}
+    )
+
+
+HOW_IT_RUNS = {"output_dir", "gradient_checkpointing", "torch_compile", "cpu", "num_workers", "save_steps", "log_steps"}
+HOW_IT_RUNS |= {"report_to", "chunk_size"}  # may change when a killed run is resumed
+
+
+def pick_precision(wanted):
+    """Resolve ``auto`` to ``bf16`` where GPU or CPU computes in it natively, else to ``no``."""
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "no"
+
+
+def use_all_cores(accelerator):
+    """Compute with this process's share of the cores; ``accelerate launch`` would leave it a single thread."""
+    import torch
+
+    if accelerator.device.type == "cpu":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        torch.set_num_threads(max(1, cores // accelerator.num_processes))
+
+
+def _tracker(name):
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    if name == "none":
+        return None
+    if name not in LOGGER_TYPE_TO_CLASS:
+        raise UserError(
+            f"--report_to {name} is no tracker; valid ones: none, {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}"
+        )
+    if name not in [str(getattr(each, "value", each)) for each in get_available_trackers()]:
+        raise UserError(f"--report_to {name} needs the package of that name: install it, or say --report_to none")
+    return name
+
+
+def make_accelerator(arguments):
+    """The `accelerate.Accelerator` of a run.
+
+    Raises:
+        UserError: an unknown tracker or one that is not installed.
+    """
+    from accelerate import Accelerator, DataLoaderConfiguration
+
+    accelerator = Accelerator(
+        cpu=arguments.cpu,
+        mixed_precision=pick_precision(arguments.precision),
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        dynamo_backend="inductor" if arguments.torch_compile else None,
+        log_with=_tracker(arguments.report_to),
+        project_dir=arguments.output_dir,
+    )
+    use_all_cores(accelerator)
+    return accelerator
+
+
+def set_up_model(model, arguments):
+    """Have a transformers model compute as the ``arguments`` say.
+
+    Raises:
+        UserError: the wanted attention cannot be used here.
+    """
+    try:
+        model.set_attn_implementation(arguments.attn_implementation)
+    except (ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"--attn_implementation {arguments.attn_implementation} cannot be used here: {reason}"
+        ) from None
+    if arguments.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def make_schedulers(optimizers, arguments):
+    """The learning-rate schedule of each optimizer, over ``arguments.max_steps`` steps.
+
+    Raises:
+        UserError: unknown schedule.
+    """
+    from transformers import get_scheduler
+
+    warmup = int(arguments.warmup_ratio * arguments.max_steps)
+    try:
+        return [get_scheduler(arguments.scheduler, each, warmup, arguments.max_steps) for each in optimizers]
+    except ValueError as error:
+        raise UserError(f"--scheduler {arguments.scheduler} cannot be used: {str(error).splitlines()[0]}") from None
