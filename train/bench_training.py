@@ -1,23 +1,15 @@
-"""A pre-training step against the straightforward graph, its loader, and a GPU's use; a part of `make bench`.
+"""A pre-training step against the straightforward graph, and a GPU's use; the part `training` of `make bench`.
 
 The straightforward graph is that of the code which the paper's authors released: text padded to 100 tokens, both
 encoders run once for each objective, MLM's head over every position. Same weights, same batch, no dropout, forward and
 backward; DeiT-S + BERT-base in fp32 on the CPU.
 
-The loader is measured by train/pretrain.py itself on the sample dataset: the rate of its loop against that of the same
-loop on samples which are decoded, tokenised and masked beforehand. First steps, in which workers start, are left out.
-
 With a GPU: ViT-B/16 + BERT-base, forward, backward and AdamW under autocast, the share of the GPU's dense peak that the
 model's own arithmetic makes up (:func:`flops_of_a_pair`), and the paper's pre-training projected from it.
 """
 
-import contextlib
-import io
-import json
 import statistics
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -25,7 +17,7 @@ from torch.nn import functional as F
 import pretrain
 from arguments import parse_arguments
 from bench_figures import Figure
-from data import EpochBatches
+from bench_loading import LoadingCase, measure_loading
 from modeling_unipt.modeling_unipt import contrastive_loss
 from objective import PretrainingObjective
 from optimizers import build_optimizers
@@ -44,18 +36,6 @@ PEAK_FLOPS = {
     "A100": 312e12,
     "V100": 125e12,
 }
-
-
-@dataclass(frozen=True)
-class LoadingCase:
-    """A recipe whose loader is measured: options of train/pretrain.py, steps, the least ratio (None: no aim)."""
-
-    name: str
-    options: list
-    batch: int
-    steps: int
-    least: float | None = None
-    more: list = field(default_factory=lambda: ["--cpu", "true", "--precision", "no", "--log_steps", 1])
 
 
 def write_encoders(folder):
@@ -100,10 +80,15 @@ def ready_batch(config, size, height=384, width=128, tokens=CAPTION_TOKENS):
 
 
 def project_step(objective, batch, dtype=None):
-    """The loss of ``batch``, its gradients added to those of ``objective``; under autocast if ``dtype`` is given."""
+    """The loss of ``batch``, its gradients added to those of ``objective``; under autocast if ``dtype`` is given.
+
+    What :func:`joint_batch.joint_backward` does in a single process with a single chunk.
+    """
     device = batch["input_ids"].device.type
     with torch.autocast(device, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-        loss = objective(**batch)["loss"]
+        features = objective(**objective.inputs(batch))
+    features = {name: rows.to(torch.promote_types(rows.dtype, torch.float32)) for name, rows in features.items()}
+    loss = objective.losses(features, objective.targets(batch))["loss"]
     loss.backward()
     return loss.detach()
 
@@ -146,79 +131,6 @@ def measure_step(objective, batch, name, repetitions=REPETITIONS):
         Figure(f"{name}: step / straightforward", rates["project"] / rates["straightforward"], "", at_least=2.2),
         Figure(f"{name}: less processor time, times", of_processor, ""),
         Figure(f"{name}: difference of the two losses", difference, "", at_most=1e-3),
-    ]
-
-
-class ReadySamples(torch.utils.data.Dataset):
-    """The samples of ``keys``, made before any of them is asked for."""
-
-    def __init__(self, pairs, keys):
-        self.size, self.samples = len(pairs), {key: pairs[key] for key in keys}
-
-    def __len__(self):
-        return self.size
-
-    def __getitem__(self, key):
-        return self.samples[key]
-
-
-@contextlib.contextmanager
-def samples_made_beforehand():
-    """Within it train/pretrain.py trains on :class:`ReadySamples`; gives a list for the seconds of making one."""
-    seconds = []
-    build_pairs = pretrain.build_pairs
-
-    def build_ready(rows, processor, arguments):
-        pairs, facts = build_pairs(rows, processor, arguments)
-        batches = EpochBatches(len(pairs), arguments.batch_size, arguments.seed, 0, arguments.max_steps)
-        keys = [key for batch in batches for key in batch]
-        begun = time.process_time()
-        samples = ReadySamples(pairs, keys)
-        seconds.append((time.process_time() - begun) / len(keys))
-        return samples, facts
-
-    pretrain.build_pairs = build_ready
-    try:
-        yield seconds
-    finally:
-        pretrain.build_pairs = build_pairs
-
-
-def train(case, output, ready):
-    """(samples a second, losses of the steps, seconds of making a sample or None) of a run of train/pretrain.py; the
-    rate is without the first step."""
-    more = ["--dataset", ROOT / "luperson-t", "--output_dir", output, "--batch_size", case.batch]
-    more += ["--max_steps", case.steps, "--save_steps", 0, *case.more, *(["--num_workers", 0] if ready else [])]
-    threads, making = torch.get_num_threads(), [None]
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        if ready:
-            making = stack.enter_context(samples_made_beforehand())
-        pretrain.main([*case.options, *map(str, more)])
-    torch.set_num_threads(threads)
-    log = json.loads((Path(output) / "training_log.json").read_text(encoding="utf-8"))
-    seconds = [case.batch / row["samples_per_second"] for row in log[1:]]
-    return case.batch * len(seconds) / sum(seconds), [row["loss"] for row in log], making[0]
-
-
-def measure_loading(case, folder):
-    """The figures of one recipe; the run from Parquet stands between two on ready samples.
-
-    Raises:
-        RuntimeError: the runs did not train on the same samples.
-    """
-    (before, ready_losses, making), (rate, losses, _), (after, _, _) = (
-        train(case, folder / f"{case.name}-{number}", ready) for number, ready in enumerate((True, False, True))
-    )
-    if any(abs(one - other) > 1e-3 for one, other in zip(ready_losses, losses, strict=True)):
-        raise RuntimeError(f"{case.name}: losses {losses} from Parquet differ from {ready_losses} of ready samples")
-    ready = statistics.mean([before, after])
-    return [
-        Figure(f"{case.name}: training on ready samples", ready, "samples/s"),
-        Figure(f"{case.name}: training from Parquet", rate, "samples/s"),
-        Figure(f"{case.name}: making a sample, of one processor", 1000 * making, "ms"),
-        Figure(f"{case.name}: from Parquet / ready", rate / ready, "", at_least=case.least),
     ]
 
 
