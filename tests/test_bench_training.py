@@ -13,15 +13,19 @@ SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "i
 SIZE = ["--image_height", "64", "--image_width", "32", "--projection_dim", "24"]
 
 
-@pytest.fixture(scope="module")
-def encoders(tmp_path_factory, tiny_tokenizer):
-    folder = tmp_path_factory.mktemp("encoders")
+def write_small_encoders(folder, tokenizer):
+    """Below ``folder`` what :func:`bench_training.write_encoders` writes, in small."""
     DeiTConfig(image_size=64, **SMALL).save_pretrained(folder / "deit-s")
     ViTConfig(image_size=384, **SMALL).save_pretrained(folder / "vit-b16")
     no_dropout = {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}
     BertConfig(vocab_size=200, **no_dropout, **SMALL).save_pretrained(folder / "bert-base")
-    tiny_tokenizer.save_pretrained(folder / "bert-base")
+    tokenizer.save_pretrained(folder / "bert-base")
     return folder
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory, tiny_tokenizer):
+    return write_small_encoders(tmp_path_factory.mktemp("encoders"), tiny_tokenizer)
 
 
 def build(encoders, vision):
