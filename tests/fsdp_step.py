@@ -3,8 +3,8 @@
     torchrun --nproc-per-node 2 tests/fsdp_step.py ENCODERS
 
 Accelerate starts FSDP on GPUs only, so that what it would call is called here: `fully_shard` of the layers, then of the
-rest, and the switching off of synchronisation between chunks. Prints, as JSON, the relative difference of the loss to that
-of one process, and the largest of a gradient, with whole batches and with chunks.
+rest, and the switching off of synchronisation between chunks. Prints, as JSON, the relative difference of the loss to
+that of one process, and the largest of a gradient, with whole batches and with chunks.
 """
 
 import contextlib
