@@ -14,6 +14,7 @@ from PIL import Image
 
 from dataset_builders.synthetic_pedestrians import __main__ as command
 from dataset_builders.synthetic_pedestrians.captions import caption_pair, load_words, tokens
+from dataset_builders.synthetic_pedestrians.domains import DOMAINS, STATION, STREET
 from dataset_builders.synthetic_pedestrians.geometry import Material, Solids
 from dataset_builders.synthetic_pedestrians.oracle import oracle_rank1, read_benchmark, sample_benchmark
 from dataset_builders.synthetic_pedestrians.people import (
@@ -72,9 +73,13 @@ def benchmark(tmp_path_factory):
     return build(folder, "--identities", 7, "--views", 4, "--seed", 5, "--layout", "cuhk-pedes")
 
 
-def portrait(changes, number=3, looks=None, **view_changes):
+# A frontal view as the domain's cameras have it.
+FRONTAL = {STREET: {"yaw": 0.5, "pitch": 0.1}, STATION: {"yaw": 0.5, "pitch": 0.5, "nearness": 0.2}}
+
+
+def portrait(changes, number=3, looks=None, domain=STREET, **view_changes):
     """(JPEG bytes, boxes) of a fixed person and view but for the changed attributes."""
-    person = sample_person(11, number)
+    person = sample_person(11, number, domain)
     plain = {name: None for name in OPTIONAL} | {
         "upper_garment": "t-shirt",
         "lower_garment": "trousers",
@@ -82,10 +87,10 @@ def portrait(changes, number=3, looks=None, **view_changes):
     }
     attributes = {**person.attributes, **plain, **changes}
     person = dataclasses.replace(person, attributes=attributes, looks=person.looks | (looks or {}))
-    view = dataclasses.replace(sample_view(11, number, 0, person), yaw=0.5, pitch=0.1, action="standing")
+    view = dataclasses.replace(sample_view(11, number, 0, person, domain), action="standing", **FRONTAL[domain])
     view = dataclasses.replace(view, **view_changes)
     rng = np.random.default_rng(1)
-    return render(person, view, CameraStyle(11, 2), rng)
+    return render(person, view, CameraStyle(11, 2, domain), rng)
 
 
 def test_same_seed_gives_same_bytes_with_any_number_of_workers(tmp_path):
@@ -162,8 +167,10 @@ def test_captions_state_true_and_visible_facts(benchmark):
             assert all(name in row["boxes"] for name in OPTIONAL if name in facts)
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("field", FIELDS)
-def test_every_value_gives_another_picture(field):
+def test_every_value_gives_another_picture(field, domain):
+    domain = DOMAINS[domain]
     pictures = []
     for value in VALUES[field]:
         view = {"action": value} if field == "action" else {"action": "riding"} if field == "vehicle" and value else {}
@@ -172,11 +179,13 @@ def test_every_value_gives_another_picture(field):
             changes = {"vehicle": "bicycle"}
         looks = {}
         if field == "age":
-            people = (sample_person(11, number) for number in range(100))
+            people = (sample_person(11, number, domain) for number in range(100))
             looks = next(one.looks for one in people if one.attributes["age"] == value)
         if field.endswith("_colour"):
-            looks[field.split("_")[0]] = np.array(next(iter(load_world()["shades"][value].values())), np.float32) / 255
-        data, boxes = portrait(changes, looks=looks, **view)
+            looks[field.split("_")[0]] = (
+                np.array(next(iter(load_world(domain)["shades"][value].values())), np.float32) / 255
+            )
+        data, boxes = portrait(changes, looks=looks, domain=domain, **view)
         if value is not None and field in (*OPTIONAL, "hair_length"):
             assert field in boxes, f"{value} cannot be seen from the front"
         pictures.append(np.asarray(Image.open(io.BytesIO(data)), np.int16))
@@ -221,13 +230,16 @@ def test_tracer_equals_the_analytic_sphere_and_box():
     assert (np.isin(surface.solid, 0) == covered).mean() > 0.99
 
 
-def test_captions_are_grammatical():
+@pytest.mark.parametrize("domain", DOMAINS.values(), ids=list(DOMAINS))
+def test_captions_are_grammatical(domain):
     for number in range(600):
-        person = sample_person(21, number)
-        view = sample_view(21, number, 0, person)
-        captions, stated = captions_of(21, number, 0, person, view)
+        person = sample_person(21, number, domain)
+        view = sample_view(21, number, 0, person, domain)
+        captions, stated = captions_of(21, number, 0, person, view, domain=domain)
         for caption, facts in zip(captions, stated, strict=True):
             assert caption.endswith(".") and caption[0].isupper()
+            assert not re.search(r"\b(\w+) \1\b", caption, re.IGNORECASE), caption
+            assert not re.search(r"\b(an?|the) (an?|the)\b|[,(] *\.|\b(with|in|is|a) *[.,]", caption), caption
             assert not re.search(r"\s\s|[{}!]|\s[.,;]|None|\.\.", caption), caption
             assert all(sentence[0].isupper() for sentence in re.split(r"(?<=\.) ", caption))
             assert not re.search(r"\ba (?!one\b|uni)[aeiou]|\ban [^aeiou]", caption, re.IGNORECASE), caption
@@ -241,23 +253,26 @@ def test_captions_are_grammatical():
                 assert not re.search(r"\b(man|guy|gentleman|fellow|woman|lady|male|female)\b", caption), caption
 
 
-def test_describers_differ_and_leave_things_out():
+@pytest.mark.parametrize("domain, least, most", [(STREET, 5, 9), (STATION, 7, 10)], ids=list(DOMAINS))
+def test_describers_differ_and_leave_things_out(domain, least, most):
     lengths, same = [], 0
     for number in range(200):
-        person = sample_person(22, number)
-        captions, stated = captions_of(22, number, 0, person, sample_view(22, number, 0, person))
+        person = sample_person(22, number, domain)
+        captions, stated = captions_of(22, number, 0, person, sample_view(22, number, 0, person), domain=domain)
         lengths += [len(facts) for facts in stated]
         same += captions[0] == captions[1]
     assert same == 0
-    assert 5 <= np.mean(lengths) <= 9
+    assert least <= np.mean(lengths) <= most
 
 
-def test_plain_and_shade_words_fit_the_world():
-    words, world = load_words(), load_world()
+@pytest.mark.parametrize("domain", DOMAINS.values(), ids=list(DOMAINS))
+def test_plain_and_shade_words_fit_the_world(domain):
+    words, world = load_words(domain), load_world(domain)
     assert set(words["shades"]) == {shade for shades in world["shades"].values() for shade in shades}
     for colour, shades in world["shades"].items():
         assert set(words["plain_words"]) >= {colour} and shades
-    for table, field in (("upper_garments", "upper_garment"), ("hair", "hair_length"), ("vehicles", "vehicle")):
+    assert set(words.get("hair", words["hair_with"])) == set(VALUES["hair_length"])
+    for table, field in (("upper_garments", "upper_garment"), ("hair_with", "hair_length"), ("vehicles", "vehicle")):
         assert set(words[table]) == {value for value in VALUES[field] if value}
 
 
@@ -350,6 +365,9 @@ def test_command_line_fails_without_traceback_and_helps():
     )
     shown = subprocess.run([*run, "--help"], capture_output=True, text=True).stdout
     assert "example:" in shown and "default: 192" in shown
+    wrong = subprocess.run([*run, "--output", "x", "--domain", "beach"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and "argument --domain: invalid choice: 'beach'" in wrong.stderr
+    assert "street" in wrong.stderr and "station" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 def test_caption_pair_of_bare_attributes():

@@ -152,9 +152,9 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 )
 def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders, tmp_path, launch, options):
     """Two steps an epoch, a checkpoint every 15: some lie within an epoch."""
-    import os
-    import signal
     import time
+
+    import psutil
 
     def command(name):
         common = ["--max_steps", "120", "--save_steps", "15", "--precision", "no", "--cpu", "true"]
@@ -162,20 +162,13 @@ def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders
         return [*launch, "train/pretrain.py", "--config", encoders / "tiny.yaml", *data, *common, *options]
 
     subprocess.run(command("whole"), cwd=ROOT, check=True, capture_output=True)
-    process = subprocess.Popen(
-        command("killed"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    process = subprocess.Popen(command("killed"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     checkpoints = tmp_path / "killed.partial" / "checkpoints"
     deadline = time.monotonic() + 120
     while not list(checkpoints.glob("step-????????")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    # torchrun's workers die with it, each by its own SIGKILL
-    for worker in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
-        try:
-            if os.getsid(worker) == process.pid:
-                os.kill(worker, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    for each in [*psutil.Process(process.pid).children(recursive=True), process]:  # torchrun's workers too
+        each.kill()
     process.wait()
     assert not (tmp_path / "killed").exists()
     resumed = subprocess.run(command("killed"), cwd=ROOT, check=True, capture_output=True, text=True)

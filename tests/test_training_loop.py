@@ -55,6 +55,7 @@ def loop(tmp_path, take_step=None, **options):
         accelerator, model, optimizers, make_schedulers(optimizers, arguments), Numbers(), torch.tensor,
         given if take_step else step, arguments, tmp_path,
     )  # fmt: skip
+    accelerator.end_training()
     return log, model
 
 
@@ -83,7 +84,8 @@ def test_a_loss_that_is_no_number_names_step_batch_and_checkpoint(tmp_path, loss
     assert f"the loss became {loss} at step {wanted}, on the batch of images {ids};" in str(stopped.value)
     last = "step-00000008" if wanted > 8 else "step-00000004"
     assert f"the last good checkpoint is {tmp_path}/checkpoints/{last}" in str(stopped.value)
-    assert json.loads((tmp_path / "checkpoints" / last / "log.json").read_text())[-1]["step"] == int(last[-2:])
+    progress = json.loads((tmp_path / "checkpoints" / last / "progress.json").read_text())
+    assert progress["log"][-1]["step"] == int(last[-2:])
 
 
 def test_a_bad_loss_is_never_saved(tmp_path):
@@ -108,10 +110,12 @@ def test_pretraining_out_of_memory_is_told_of_chunks(tmp_path):
     )
 
 
-def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path):
+@pytest.mark.parametrize("save_steps", [4, 5])
+def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path, save_steps):
+    """Also from a checkpoint between two lines of the log."""
     whole, model = loop(tmp_path / "whole")
     with pytest.raises(UserError):
-        loop(tmp_path / "stopped", fails_at(7, error=torch.OutOfMemoryError()))
+        loop(tmp_path / "stopped", fails_at(7, error=torch.OutOfMemoryError()), save_steps=save_steps)
     resumed, again = loop(tmp_path / "stopped")
     drop = "samples_per_second"
     assert [{k: v for k, v in row.items() if k != drop} for row in resumed] == [

@@ -34,8 +34,8 @@ class SeedJobs:
 
     def benchmark(self, domain):
         """The folder of the benchmark of a rendered domain, as ``load_dataset`` reads it."""
-        suffix = "" if domain == "street" else f"-{domain}"
-        people = ["--identities", BENCHMARK["identities"], "--views", BENCHMARK["views"], "--seed", 2000 + self.seed]
+        suffix, seed = ("", 2000) if domain == "street" else (f"-{domain}", 3000)
+        people = ["--identities", BENCHMARK["identities"], "--views", BENCHMARK["views"], "--seed", seed + self.seed]
         people += ["--test-identities", BENCHMARK["test"], "--val-identities", BENCHMARK["val"]]
         people += ["--layout", "cuhk-pedes"] + ([] if domain == "street" else ["--domain", domain])
         rendered = self._add(f"benchmark{suffix}", [*RENDER, *people])
@@ -55,7 +55,7 @@ class SeedJobs:
             return self._add(f"luperson-t-{dataset.name}", build, images)
         fewer = [*PYTHON, "train/fewer_templates.py", "--recipe", dataset.recipe, "--seed", self.seed]
         words = self._add(f"vocabulary-{dataset.templates}", [*fewer, "--templates", dataset.templates])
-        build += ["--attributes", words / "people.yaml"]
+        build += ["--attributes", words / "vocabulary.yaml"]
         return self._add(f"luperson-t-{dataset.name}", build, images, words)
 
     def pretrained(self, model, steps=None):

@@ -26,7 +26,7 @@ def _checkpoints(folder):
     return sorted(found)
 
 
-def _save_checkpoint(accelerator, folder, step, log):
+def _save_checkpoint(accelerator, folder, step, progress):
     final = Path(folder) / f"step-{step:08d}"
     aside = final.with_name(final.name + ".partial")
     if accelerator.is_main_process:
@@ -34,27 +34,48 @@ def _save_checkpoint(accelerator, folder, step, log):
     accelerator.wait_for_everyone()
     accelerator.save_state(str(aside))
     if accelerator.is_main_process:
-        (aside / "log.json").write_text(json.dumps(log), encoding="utf-8")
+        (aside / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
         os.replace(aside, final)
         for old in _checkpoints(folder)[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
 
 
-class _Resumed:
-    """The state of a run: what is trained, the steps done and the log so far."""
+class _Progress:
+    """How far a run is: the steps done, the log so far, and the sums of losses for its next line."""
 
     def __init__(self, accelerator, folder):
-        self.accelerator, self.folder, self.step, self.log = accelerator, Path(folder), 0, []
+        self.accelerator, self.folder = accelerator, Path(folder)
+        self.step, self.log, self.sums, self.since_step = 0, [], {}, 0
         found = _checkpoints(folder)
         if found:
             accelerator.load_state(str(found[-1]))
             self.step = int(found[-1].name.removeprefix("step-"))
-            self.log = json.loads((found[-1] / "log.json").read_text(encoding="utf-8"))
+            kept = json.loads((found[-1] / "progress.json").read_text(encoding="utf-8"))
+            self.log, self.sums, self.since_step = kept["log"], kept["sums"], kept["since_step"]
             accelerator.print(f"resuming at step {self.step} from {found[-1]}")
+        self.timed_from, self.timed_step = time.perf_counter(), self.step
+
+    def add(self, losses):
+        """Count a step."""
+        self.step += 1
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
+
+    def line(self, batch_size, learning_rate):
+        """Append the means since the last line to the log."""
+        now = time.perf_counter()
+        means = {name: round(float(total) / (self.step - self.since_step), 6) for name, total in self.sums.items()}
+        rate = (self.step - self.timed_step) * batch_size / (now - self.timed_from)
+        line = {"step": self.step, **means, "learning_rate": learning_rate, "samples_per_second": round(rate, 1)}
+        self.log.append(line)
+        self.sums, self.since_step, self.timed_from, self.timed_step = {}, self.step, now, self.step
+        return means | {"learning_rate": learning_rate, "samples_per_second": rate}
 
     def save(self):
-        _save_checkpoint(self.accelerator, self.folder, self.step, self.log)
+        sums = {name: float(total) for name, total in self.sums.items()}
+        kept = {"log": self.log, "sums": sums, "since_step": self.since_step}
+        _save_checkpoint(self.accelerator, self.folder, self.step, kept)
 
 
 def check_finite(loss, step, dataset, batches, folder):
@@ -107,8 +128,8 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
     model, parts = parts[0], parts[1:]
     optimizers, schedulers = parts[: len(optimizers)], parts[len(optimizers) :]
     checkpoints = Path(folder) / "checkpoints"
-    state = _Resumed(accelerator, checkpoints)
-    batches = EpochBatches(len(dataset), arguments.batch_size, arguments.seed, state.step, arguments.max_steps)
+    progress = _Progress(accelerator, checkpoints)
+    batches = EpochBatches(len(dataset), arguments.batch_size, arguments.seed, progress.step, arguments.max_steps)
     loader = accelerator.prepare(
         torch.utils.data.DataLoader(
             dataset,
@@ -119,12 +140,11 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
         )
     )
     model.train()
-    bar = tqdm(total=arguments.max_steps, initial=state.step, unit="step", disable=not accelerator.is_main_process)
-    since, since_step, sums, last = time.perf_counter(), state.step, {}, None
-
+    bar = tqdm(total=arguments.max_steps, initial=progress.step, unit="step", disable=not accelerator.is_main_process)
+    last = None
     for batch in loader:
         # Dropout and drawn negatives follow from the step alone, so that a resumed run repeats an uninterrupted one.
-        seed = (arguments.seed * 1_000_003 + state.step) * 1_009 + accelerator.process_index
+        seed = (arguments.seed * 1_000_003 + progress.step) * 1_009 + accelerator.process_index
         torch.manual_seed(seed)
         try:
             losses = take_step(model, batch, seed)
@@ -135,33 +155,26 @@ def run_training(accelerator, model, optimizers, schedulers, dataset, collator, 
             for optimizer in optimizers:
                 optimizer.zero_grad()
         except torch.OutOfMemoryError:
-            raise out_of_memory(state.step, arguments) from None
+            raise out_of_memory(progress.step, arguments) from None
         # Looked at a step later, when it is there: waiting for it would leave a GPU idle.
         if last is not None:
-            check_finite(float(last), state.step, dataset, batches, checkpoints)
-        state.step += 1
+            check_finite(float(last), progress.step, dataset, batches, checkpoints)
+        progress.add(losses)
         last = losses["loss"].detach()
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + value.detach().float()
         bar.update()
-        saves = arguments.save_steps and state.step % arguments.save_steps == 0 and state.step < arguments.max_steps
-        logs = state.step % arguments.log_steps == 0 or state.step == arguments.max_steps
+        step = progress.step
+        saves = arguments.save_steps and step % arguments.save_steps == 0 and step < arguments.max_steps
+        logs = step % arguments.log_steps == 0 or step == arguments.max_steps
         if saves or logs:
-            check_finite(float(last), state.step, dataset, batches, checkpoints)
+            check_finite(float(last), step, dataset, batches, checkpoints)
         if logs:
-            elapsed, steps = time.perf_counter() - since, state.step - since_step
-            means = {name: round(float(value) / steps, 6) for name, value in sums.items()}
-            rate = steps * batches.batch_size / elapsed
-            rates = {"learning_rate": schedulers[0].get_last_lr()[0], "samples_per_second": round(rate, 1)}
-            state.log.append({"step": state.step, **means, **rates})
-            accelerator.log(means | rates, step=state.step)
-            bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()} | {"samples/s": f"{rate:.0f}"})
-            since, since_step, sums = time.perf_counter(), state.step, {}
+            line = progress.line(batches.batch_size, schedulers[0].get_last_lr()[0])
+            accelerator.log(line, step=step)
+            bar.set_postfix({name: f"{line[name]:.3f}" for name in losses})
         if saves:
-            state.save()
+            progress.save()
     bar.close()
-    accelerator.end_training()
-    return model, state.log
+    return model, progress.log
 
 
 def write_log(log, folder, title):
@@ -229,3 +242,4 @@ def save_result(accelerator, trained, model, processor, log, title, folder, outp
         finish_output(folder, output)
         print(f"wrote {output}")
     accelerator.wait_for_everyone()
+    accelerator.end_training()

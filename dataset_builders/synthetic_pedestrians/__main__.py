@@ -9,19 +9,28 @@ import os
 from modeling_unipt.output_folders import finish_output, start_output
 from modeling_unipt.user_errors import UserError, run_command
 
+from .domains import DOMAINS
+
 DESCRIPTION = """\
 Render people by sphere-tracing signed distance fields, with every one of the 14 LUPerson-T attributes under control.
 
 Layout "images" writes OUTPUT/images/*.jpg, an unlabelled folder as for pre-training. Layout "cuhk-pedes" writes a
 benchmark as CUHK-PEDES is laid out: OUTPUT/imgs/cam_*/*.jpg and OUTPUT/reid_raw.json with two captions an image and
 identities split into train, val and test. Both write OUTPUT/truth.jsonl: the true attributes of every picture and the
-pixel box of each one that can be seen. The same seed gives the same bytes, with any number of workers."""
+pixel box of each one that can be seen. The same seed gives the same bytes, with any number of workers.
+
+Domain "street" sees people from the height of a head, in daylight, and describes them in a sentence or two. Domain
+"station" sees the same people, those of its seed, from under the ceiling of a hall: steeper and nearer cameras, lamps
+above, other dyes, coarser pictures, and longer captions in other sentences. Train in one and test in the other to
+measure transfer; give them different seeds, so that nobody is in both."""
 
 EPILOG = """\
 example:
   python -m dataset_builders.synthetic_pedestrians --output runs/people --identities 500 --views 2 --layout images
   python -m dataset_builders.synthetic_pedestrians --output runs/bench --identities 300 --views 4 --seed 7 \\
       --layout cuhk-pedes --test-identities 100
+  python -m dataset_builders.synthetic_pedestrians --output runs/station --identities 300 --views 4 --seed 8 \\
+      --layout cuhk-pedes --domain station
   python -m dataset_builders.synthetic_pedestrians.oracle --truth runs/bench/truth.jsonl \\
       --benchmark runs/bench/reid_raw.json
 """
@@ -44,6 +53,7 @@ def _parse(arguments):
     add("--views", type=int, default=4, help="pictures of each person; cuhk-pedes needs at least 4")
     add("--seed", type=int, default=0, help="number of the world: other seeds hold other people and cameras")
     add("--layout", choices=("images", "cuhk-pedes"), default="images", help="unlabelled folder, or benchmark")
+    add("--domain", choices=DOMAINS, default="street", help="cameras, light, places, dyes and style of captions")
     add("--height", type=int, default=192, help="of each picture, in pixels")
     add("--width", type=int, default=64, help="of each picture, in pixels")
     add("--test-identities", type=int, help="cuhk-pedes: people in the test split (default: a third)")
@@ -93,6 +103,8 @@ def main(arguments=None):
         "width": options.width,
         "splits": splits,
     }
+    if options.domain != "street":  # named only where it differs, so that what was made before domains is complete
+        settings["domain"] = options.domain
     work = start_output(options.output, settings)
     if work is None:
         return

@@ -1,5 +1,6 @@
-"""Who is in the world: identities and their views, sampled from ``world.yaml`` by seed, person and view alone."""
+"""Who is in the world: identities and their views, sampled by seed, person, view and domain alone."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from .domains import STREET
 from .geometry import unit
 
 FIELDS = [
@@ -34,9 +36,13 @@ CAMERAS = tuple(f"cam_{letter}" for letter in "abcdefgh")
 
 
 @cache
-def load_world():
-    """The tables of ``world.yaml``."""
-    return yaml.safe_load(Path(__file__).with_name("world.yaml").read_text(encoding="utf-8"))
+def load_world(domain=STREET):
+    """The tables of ``world.yaml``, those of the domain's palette in place of its own."""
+    files = ["world.yaml", domain.palette] if domain.palette else ["world.yaml"]
+    world = {}
+    for name in files:
+        world |= yaml.safe_load(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    return world
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,10 @@ class Person:
 
 @dataclass(frozen=True)
 class View:
-    """One picture of an identity: camera, yaw and pitch (radians; yaw 0 faces the camera), action, pose numbers."""
+    """One picture of an identity: camera, yaw and pitch (radians; yaw 0 faces the camera), action, pose numbers.
+
+    ``nearness`` is 1 / distance (1/m) of the camera from the person's feet; 0 for parallel rays.
+    """
 
     camera: str
     yaw: float
@@ -63,6 +72,12 @@ class View:
     phase: float
     side: int
     loose: np.ndarray
+    nearness: float = 0.0
+
+    @property
+    def narrowing(self):
+        """How much (1/m) things get smaller downwards in the picture: the perspective of an upright plane."""
+        return self.nearness * math.tan(self.pitch)
 
 
 def choose(rng, weights):
@@ -112,9 +127,9 @@ def _accessories(rng, world, age):
     return has
 
 
-def sample_person(seed, person):
-    """The :class:`Person` number ``person`` of the world ``seed``."""
-    world = load_world()
+def sample_person(seed, person, domain=STREET):
+    """The :class:`Person` number ``person`` of the world ``seed``; its attributes are the same in every domain."""
+    world = load_world(domain)
     rng = np.random.default_rng([seed, person, 0])
     age, gender = choose(rng, world["age"]), choose(rng, world["gender"])
     hair_table = world["hair_length"]
@@ -157,9 +172,9 @@ def sample_person(seed, person):
     return Person({field: attributes.get(field) for field in FIELDS if field != "action"}, usual, looks)
 
 
-def sample_view(seed, person_number, view_number, person):
+def sample_view(seed, person_number, view_number, person, domain=STREET):
     """The :class:`View` number ``view_number`` of a person: faces the camera or a side of it most often."""
-    world = load_world()
+    world = load_world(domain)
     rng = np.random.default_rng([seed, person_number, 1 + view_number, 0])
     order = np.random.default_rng([seed, person_number, 0, 1]).permutation(len(CAMERAS))
     camera = CAMERAS[order[view_number % len(CAMERAS)]]
@@ -172,11 +187,12 @@ def sample_view(seed, person_number, view_number, person):
     return View(
         camera=camera,
         yaw=float(yaw),
-        pitch=float(rng.uniform(0.0, 0.3)),
+        pitch=float(rng.uniform(*domain.pitch)),
         action=action,
         phase=float(rng.uniform(0.6, 1.0)),
         side=1 if rng.random() < 0.5 else -1,
         loose=rng.uniform(-1, 1, 8),
+        nearness=float(rng.uniform(*domain.nearness)),
     )
 
 
@@ -185,6 +201,6 @@ def flat_attributes(person, view):
     return {field: view.action if field == "action" else person.attributes[field] for field in FIELDS}
 
 
-def light_direction(rng):
+def light_direction(rng, domain=STREET):
     """Unit vector towards the light in the camera's frame: above, and more often from the camera's side."""
-    return unit([rng.uniform(-0.8, 0.8), rng.uniform(0.35, 1.0), rng.uniform(0.35, 1.0)])
+    return unit([rng.uniform(*domain.light_across), rng.uniform(*domain.light_up), rng.uniform(*domain.light_towards)])

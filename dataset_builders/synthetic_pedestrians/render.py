@@ -10,7 +10,7 @@ from . import accessories, body, clothes, scenery
 from .geometry import PART_NUMBER, Solids
 from .people import light_direction
 from .skeleton import pose
-from .tracer import trace
+from .tracer import box_seen, seen_at, trace
 
 OVERSAMPLING = 2
 BOXED_PARTS = ("hair_length", "bag", "glasses", "smoke", "hat", "cellphone", "umbrella", "gloves", "vehicle")
@@ -40,11 +40,11 @@ def camera_rotation(yaw, pitch):
     return tip @ turn
 
 
-def _frame(solids, rotation, rng, height, width):
-    """(left, right, bottom, top) in camera metres: an automatic cropper's box, its jitter and cuts included."""
+def _frame(solids, rotation, narrowing, rng, height, width):
+    """(left, right, bottom, top) in picture metres: an automatic cropper's box, its jitter and cuts included."""
     centre, axes = solids.turned(rotation)
     extent = solids.extents(axes)[:, :2]
-    low, high = centre[:, :2] - extent, centre[:, :2] + extent
+    low, high = box_seen(centre[:, :2] - extent, centre[:, :2] + extent, narrowing)
     outer = np.isin(solids.part, [PART_NUMBER[name] for name in ("vehicle", "umbrella", "bag", "prop", "smoke")])
     inner_low, inner_high = low[~outer].min(0), high[~outer].max(0)
     riding = PART_NUMBER["vehicle"] in solids.part
@@ -99,13 +99,13 @@ def _pattern(solids, n, local):
     return share
 
 
-def _shade(solids, surface, light, light_colour, ambient):
+def _shade(solids, surface, light, light_colour, ambient, sky):
     """(M, 3) colours of the shown points: Lambert, ambient with a little sky, and a highlight on glossy things."""
     n, normal = surface.solid.ravel()[surface.pixel], surface.normal
     share = _pattern(solids, n, surface.local)[:, None]
     colour = solids.colour[n] * (1 - share) + solids.second[n] * share
     towards = np.maximum(normal @ light, 0)
-    lit = ambient + 0.1 * normal[:, 1] + (1.02 - ambient) * towards
+    lit = ambient + sky * normal[:, 1] + (1.02 - ambient) * towards
     lit *= 0.66 + 0.34 * np.clip(normal[:, 2], 0, 1)  # limbs stand out from the body by their darker rims
     halfway = light + np.array([0, 0, 1], np.float32)
     halfway /= np.linalg.norm(halfway)
@@ -164,40 +164,45 @@ def render(person, view, style, rng, height=192, width=64):
     pixels, parts = draw(person, view, style, rng, height, width)
     pixels = _spoil(pixels, style, rng)
     data = io.BytesIO()
-    quality = int(np.clip(style.quality + rng.integers(-8, 6), 45, 95))
+    quality = int(np.clip(style.quality + rng.integers(-8, 6), style.domain.worst_quality, 95))
     Image.fromarray(pixels).save(data, "JPEG", quality=quality)
     return data.getvalue(), _boxes(parts, OVERSAMPLING)
 
 
 def draw(person, view, style, rng, height, width):
     """(image (H, W, 3) float32 in 0..1, parts (2H, 2W) part numbers or -1), before the camera spoils it."""
-    k = OVERSAMPLING
+    k, domain = OVERSAMPLING, style.domain
     solids, bone = build_solids(person, view)
     rotation = camera_rotation(view.yaw, view.pitch)
-    left, right, bottom, top = _frame(solids, rotation, rng, height, width)
+    left, right, bottom, top = _frame(solids, rotation, view.narrowing, rng, height, width)
     xs = (left + (np.arange(width * k) + 0.5) * (right - left) / (width * k)).astype(np.float32)
     ys = (top - (np.arange(height * k) + 0.5) * (top - bottom) / (height * k)).astype(np.float32)
-    surface = trace(solids, rotation, xs, ys)
-    light_colour = np.array([1, 1, 1], np.float32) + rng.normal(0, 0.02, 3).astype(np.float32)
-    ambient = rng.uniform(0.5, 0.68)
+    surface = trace(solids, rotation, xs, ys, view.narrowing)
+    light_colour = np.array(domain.light, np.float32) + rng.normal(0, 0.02, 3).astype(np.float32)
+    ambient = rng.uniform(*domain.ambient)
     painted = np.zeros((height * k * width * k, 4), np.float32)
-    painted[surface.pixel, :3] = _shade(solids, surface, light_direction(rng), light_colour, ambient)
+    light = light_direction(rng, domain)
+    painted[surface.pixel, :3] = _shade(solids, surface, light, light_colour, ambient, domain.sky)
     painted[surface.pixel, 3] = 1
     painted = painted.reshape(height, k, width, k, 4).mean((1, 3))
 
     def to_pixel(point):
         x, y, z = rotation @ point
+        x, y = seen_at(x, y, view.narrowing)
         return (x - left) / (right - left) * width, (top - y) / (top - bottom) * height, z
 
     _, ground, _ = to_pixel(np.zeros(3, np.float32))
-    horizon = float(np.clip(ground / height - 0.08 - 1.3 * view.pitch * rng.uniform(0.5, 1.3), 0.3, 0.97))
+    horizon = float(np.clip(ground / height - 0.08 - 1.3 * view.pitch * rng.uniform(0.5, 1.3), domain.horizon, 0.97))
     image = scenery.background(rng, style, height, width, horizon)
     feet = [to_pixel(np.array([ankle[0], 0.0, ankle[2]], np.float32))[:2] for ankle in bone.ankles]
     if view.action in ("riding", "sitting"):
         feet += [to_pixel(np.array([0, 0, z], np.float32))[:2] for z in (-0.5, -0.1, 0.3)]
     metre = width / (right - left), height / (top - bottom)
     flat = 0.1 + 0.25 * math.sin(view.pitch)
-    scenery.cast_shadow(image, feet, (0.2 * metre[0], flat * 0.5 * metre[1]), rng.uniform(0.3, 0.6))
+    breadth = domain.shadow_breadth
+    scenery.cast_shadow(
+        image, feet, (breadth * metre[0], flat * (breadth / 0.4) * metre[1]), rng.uniform(*domain.shadow)
+    )
     image = image * (1 - painted[..., 3:]) + painted[..., :3]
     parts = np.full(height * k * width * k, -1, np.int16)
     parts[surface.pixel] = solids.part[surface.solid.ravel()[surface.pixel]]
@@ -207,20 +212,24 @@ def draw(person, view, style, rng, height, width):
         free = 1 - painted[..., 3] if depth < to_pixel(bone.head)[2] else 1.0
         smoke = _puff(image, rng, (x, y), 0.075 * max(bone.scale, 0.8) * metre[1], free)
         parts[(smoke > 0.35).repeat(k, 0).repeat(k, 1)] = PART_NUMBER["smoke"]
-    if rng.random() < 0.1:
+    if rng.random() < domain.occluded:
         hidden = scenery.occlude(image, rng)
         parts[hidden.repeat(k, 0).repeat(k, 1)] = -1
     return image, parts
 
 
 def _spoil(image, style, rng):
-    """Exposure, white balance, blur and noise of a camera; returns (H, W, 3) uint8."""
-    height = image.shape[0]
+    """Exposure, white balance, resolution, blur and noise of a camera; returns (H, W, 3) uint8."""
+    height, width = image.shape[:2]
     image = image * (style.balance * style.exposure * rng.uniform(0.9, 1.09))
-    contrast = rng.uniform(0.85, 1.1)
+    contrast = rng.uniform(*style.domain.contrast)
     image = np.clip(0.45 + contrast * (image - 0.45), 0, 1)
     sharp = Image.fromarray((image * 255).astype(np.uint8))
+    sensor = max(round(width * style.detail), 1), max(round(height * style.detail), 1)
+    sharp = sharp.resize(sensor, Image.Resampling.BOX).resize((width, height), Image.Resampling.BICUBIC)
     radius = (style.blur + rng.exponential(0.08)) * height / 192
     pixels = np.asarray(sharp.filter(ImageFilter.GaussianBlur(min(radius, 1.5 * height / 192))), np.float32)
-    noise = rng.standard_normal(pixels.shape[:2] + (1,), np.float32) * np.float32(255 * style.noise)
+    noise = rng.standard_normal((height, width, style.domain.noise_channels), np.float32) * np.float32(
+        255 * style.noise
+    )
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)

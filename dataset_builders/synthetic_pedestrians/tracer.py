@@ -1,4 +1,4 @@
-"""Sphere tracing of a union of signed distance primitives, under parallel rays.
+"""Sphere tracing of a union of signed distance primitives, under parallel rays, whose grid may narrow downwards.
 
 The nearest surface of a union along a ray is the nearest of its members' surfaces. So each primitive is marched only
 over the pixels of its own projected box, all (primitive, pixel) pairs together as flat arrays, and the nearest hit of
@@ -54,8 +54,9 @@ def _march(solids, is_box, n, origin, way, far):
     """
     speed = np.sqrt(way[0] ** 2 + way[1] ** 2 + way[2] ** 2)
     pace = 1 / (speed * np.sqrt(1 + solids.taper**2))
-    tables = [np.ascontiguousarray(table) for table in solids.half.T]
-    tables += [*way, solids.radius, solids.taper, solids.clip, pace, far, solids.major, solids.floor]
+    own = (solids.half[:, 0], solids.half[:, 2]) if is_box else (solids.major, solids.floor)  # what its formula needs
+    tables = [np.ascontiguousarray(table) for table in (solids.half[:, 1], *own)]
+    tables += [*way, solids.radius, solids.taper, solids.clip, pace, far]
     alive = np.arange(len(n))
     t = np.zeros(len(n), np.float32)
     before = np.full(len(n), np.inf, np.float32)
@@ -63,9 +64,11 @@ def _march(solids, is_box, n, origin, way, far):
     hit_pairs, hit_t = [], []
     for step in range(MAX_STEPS):
         n, x0, y0, z0, t, before = columns
-        hx, hy, hz, vx, vy, vz, radius, taper, clip, factor, limit, major, floor = (table.take(n) for table in tables)
+        hy, *own, vx, vy, vz, radius, taper, clip, factor, limit = (table.take(n) for table in tables)
+        half = (own[0], hy, own[1]) if is_box else (None, hy, None)
+        major, floor = (None, 0.0) if is_box else own
         y = y0 + t * vy
-        ex, ey, ez, h = _offsets((hx, hy, hz), major, floor, is_box, x0 + t * vx, y, z0 + t * vz)
+        ex, ey, ez, h = _offsets(half, major, floor, is_box, x0 + t * vx, y, z0 + t * vz)
         d = np.sqrt(ex * ex + ey * ey + ez * ez) - (radius + taper * h)
         d = np.maximum(d, clip - y) * factor
         hit = d < (HIT if step < MAX_STEPS - 1 else 4 * HIT)
@@ -84,12 +87,20 @@ def _march(solids, is_box, n, origin, way, far):
     return np.concatenate(hit_pairs), np.concatenate(hit_t)
 
 
-def trace(solids, rotation, xs, ys):
-    """Nearest surfaces seen through the pixel centres ``xs`` (W,), ``ys`` (H,), camera coordinates in metres.
+def seen_at(x, y, narrowing):
+    """Picture coordinates (m) of the camera coordinates x, y; ``narrowing`` (1/m) as in :func:`trace`."""
+    y = y / (1 - narrowing * y)
+    return x * (1 + narrowing * y), y
+
+
+def trace(solids, rotation, xs, ys, narrowing=0.0):
+    """Nearest surfaces seen through the pixel centres ``xs`` (W,), ``ys`` (H,), picture coordinates in metres.
 
     Args:
         solids: :class:`~.geometry.PackedSolids` in the person's frame.
         rotation: (3, 3) from the person's frame to the camera's (x right, y up, z towards the camera).
+        narrowing: 1/m. A near camera that looks down sees what is higher larger: the upright plane through the feet
+            appears as in perspective. Its point (x, y) lies at ``seen_at(x, y)``; 0 leaves all as it is.
 
     Returns:
         :class:`Surface`
@@ -98,10 +109,13 @@ def trace(solids, rotation, xs, ys):
     centre, axes = solids.turned(rotation)
     extent = solids.extents(axes)
     step_x, step_y = xs[1] - xs[0], ys[0] - ys[1]
-    left = np.clip(np.ceil((centre[:, 0] - extent[:, 0] - xs[0]) / step_x), 0, width).astype(int)
-    right = np.clip(np.floor((centre[:, 0] + extent[:, 0] - xs[0]) / step_x) + 1, 0, width).astype(int)
-    top = np.clip(np.ceil((ys[0] - centre[:, 1] - extent[:, 1]) / step_y), 0, height).astype(int)
-    bottom = np.clip(np.floor((ys[0] - centre[:, 1] + extent[:, 1]) / step_y) + 1, 0, height).astype(int)
+    low, high = box_seen(centre[:, :2] - extent[:, :2], centre[:, :2] + extent[:, :2], narrowing)
+    left = np.clip(np.ceil((low[:, 0] - xs[0]) / step_x), 0, width).astype(int)
+    right = np.clip(np.floor((high[:, 0] - xs[0]) / step_x) + 1, 0, width).astype(int)
+    top = np.clip(np.ceil((ys[0] - high[:, 1]) / step_y), 0, height).astype(int)
+    bottom = np.clip(np.floor((ys[0] - low[:, 1]) / step_y) + 1, 0, height).astype(int)
+    nearer = 1 / (1 + narrowing * ys[:, None])
+    plane_y = ys[:, None] * nearer
     start = (centre + [0, 0, 1] * extent).astype(np.float32)
     inverse = axes / solids.scale[:, :, None]
     begin = np.einsum("nij,nj->ni", inverse, start - centre)
@@ -114,7 +128,8 @@ def trace(solids, rotation, xs, ys):
             block = grid[rows, columns].ravel()
             pixels.append(block)
             numbers.append(np.full(block.size, n))
-            px, py = xs[columns] - start[n, 0], ys[rows, None] - start[n, 1]
+            across = xs[columns] * nearer[rows] if narrowing else xs[columns]  # of parallel rays one row serves all
+            px, py = across - start[n, 0], plane_y[rows] - start[n, 1]
             for i in range(3):
                 q[i].append(((inverse[n, i, 0] * px + begin[n, i]) + inverse[n, i, 1] * py).ravel())
         if not numbers:
@@ -136,6 +151,13 @@ def trace(solids, rotation, xs, ys):
     n, pixel, depth, local = n[order], pixel[order], depth[order], local[order]
     solid[pixel] = n
     return Surface(solid.reshape(height, width), pixel, depth, local, _normals(solids, axes, n, local))
+
+
+def box_seen(low, high, narrowing):
+    """Corners (N, 2) in picture coordinates of boxes given by their corners in camera coordinates."""
+    corners = [seen_at(x[:, 0], y[:, 1], narrowing) for x in (low, high) for y in (low, high)]
+    x, y = (np.stack(values) for values in zip(*corners, strict=True))
+    return np.stack([x.min(0), y.min(0)], 1), np.stack([x.max(0), y.max(0)], 1)
 
 
 def _normals(solids, axes, n, local):

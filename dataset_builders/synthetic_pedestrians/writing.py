@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .captions import caption_pair, tokens
+from .domains import DOMAINS, STREET
 from .people import CAMERAS, flat_attributes, sample_person, sample_view
 from .render import render
 from .scenery import CameraStyle
@@ -17,7 +18,10 @@ from .scenery import CameraStyle
 
 @dataclass(frozen=True)
 class Plan:
-    """What to write: ``splits`` = numbers of (train, val, test) identities, None in layout ``images``."""
+    """What to write: ``splits`` = numbers of (train, val, test) identities, None in layout ``images``.
+
+    ``domain`` is a name in :data:`~.domains.DOMAINS`.
+    """
 
     folder: Path
     identities: int
@@ -27,6 +31,7 @@ class Plan:
     height: int
     width: int
     splits: tuple | None
+    domain: str = "street"
 
     def split(self, person):
         """Split of person 0..identities-1: the first are train, then val, then test."""
@@ -43,11 +48,12 @@ def _file_name(plan, person, view_number, camera):
 
 def write_person(plan, number):
     """Write all pictures of person ``number``; returns the rows of truth.jsonl."""
-    person = sample_person(plan.seed, number)
+    domain = DOMAINS[plan.domain]
+    person = sample_person(plan.seed, number, domain)
     rows = []
     for view_number in range(plan.views):
-        view = sample_view(plan.seed, number, view_number, person)
-        style = CameraStyle(plan.seed, CAMERAS.index(view.camera))
+        view = sample_view(plan.seed, number, view_number, person, domain)
+        style = CameraStyle(plan.seed, CAMERAS.index(view.camera), domain)
         rng = np.random.default_rng([plan.seed, number, 1 + view_number, 1])
         data, boxes = render(person, view, style, rng, plan.height, plan.width)
         row = {
@@ -59,7 +65,7 @@ def write_person(plan, number):
         }
         if plan.layout == "cuhk-pedes":
             row["captions"], row["caption_attributes"] = captions_of(
-                plan.seed, number, view_number, person, view, boxes
+                plan.seed, number, view_number, person, view, boxes, domain
             )
         path = plan.folder / row["file_name"]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,11 +74,11 @@ def write_person(plan, number):
     return rows
 
 
-def captions_of(seed, number, view_number, person, view, visible=None):
+def captions_of(seed, number, view_number, person, view, visible=None, domain=STREET):
     """The two captions of a picture and the facts each states; ``visible`` as in :func:`~.captions.choose_facts`."""
     rng = np.random.default_rng([seed, number, 1 + view_number, 2])
     shades = {piece: person.looks[f"{piece}_shade"] for piece in ("upper", "lower")}
-    return caption_pair(rng, flat_attributes(person, view), shades, visible)
+    return caption_pair(rng, flat_attributes(person, view), shades, visible, domain)
 
 
 def _task(arguments):
