@@ -4,13 +4,24 @@ import argparse
 import dataclasses
 import difflib
 import inspect
+import os
+from pathlib import Path
 
 from modeling_unipt.user_errors import UserError
+
+RECIPES = Path(__file__).parent / "configs"
 
 
 def _nearest(name, known):
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"the nearest valid one is '{close[0]}'" if close else f"valid ones: {', '.join(sorted(known))}"
+
+
+def _find_yaml(path):
+    """``path``; for a bare name that is not in the current folder, that of the recipe of this name that is shipped."""
+    shipped = RECIPES / path
+    bare = os.path.basename(path) == path
+    return str(shipped) if bare and not os.path.exists(path) and shipped.is_file() else path
 
 
 def _read_yaml(path, known):
@@ -20,7 +31,11 @@ def _read_yaml(path, known):
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file) or {}
     except OSError as error:
-        raise UserError(f"configuration {path} cannot be read: {error.strerror}") from None
+        shipped = _nearest(path, [recipe.name for recipe in RECIPES.glob("*.yaml")])
+        raise UserError(
+            f"configuration {path} cannot be read: {error.strerror}; of the recipes in train/configs, which need no "
+            f"folder before their names, {shipped}"
+        ) from None
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         raise UserError(f"configuration {path} is not valid YAML near line {line}") from None
@@ -44,13 +59,18 @@ def parse_arguments(arguments_class, module_doc, argv=None):
         pass
 
     parser = HfArgumentParser(arguments_class, description=inspect.cleandoc(module_doc), formatter_class=Formatter)
-    parser.add_argument("--config", help="YAML file with any of these options; the command line overrides it")
+    parser.add_argument(
+        "--config",
+        help="YAML file with any of these options, or the bare name of one in train/configs; the command line "
+        "overrides it",
+    )
     known = {field.name for field in dataclasses.fields(arguments_class)}
 
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
     config = first.parse_known_args(argv)[0].config
     if config:
+        config = _find_yaml(config)
         # Strings go through argparse's own conversion, so that YAML's 1e-4 (a string to PyYAML) becomes a float.
         values = {
             key: value if value is None or isinstance(value, list) else str(value)

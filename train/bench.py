@@ -20,6 +20,7 @@ import bench_builder
 import bench_gallery
 import bench_ranking
 import bench_space
+import bench_training
 from bench_figures import Figure, line
 from modeling_unipt.user_errors import run_command
 
@@ -46,6 +47,10 @@ PARTS = {
     "builder": (
         bench_builder.measure,
         "LUPerson-T against the bare vision tower and the transformers pipeline; memory",
+    ),
+    "training": (
+        bench_training.measure,
+        "a pre-training step against the straightforward graph; data loading; a GPU's use",
     ),
     "gallery": (lambda folder: as_figures(bench_gallery.measure(folder)), "a query, indexing, a million vectors"),
     "space": (lambda folder: as_figures(bench_space.measure()), "searches in the app by eight users at once"),
