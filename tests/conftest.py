@@ -1,6 +1,7 @@
 """Tiny models, made once a session with random weights, and generated pictures; nothing is fetched."""
 
 import os
+import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -18,6 +19,14 @@ SENTENCES = [
     "the child wears a striped t-shirt, green shorts and a cap, and rides a bicycle",
 ]
 ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+
+
+@pytest.fixture(autouse=True)
+def no_accelerator_left_over():
+    """Accelerate keeps one state a process, which the next test may want otherwise."""
+    yield
+    if "accelerate.state" in sys.modules:
+        sys.modules["accelerate.state"].AcceleratorState._reset_state(True)
 
 
 @pytest.fixture(scope="session")

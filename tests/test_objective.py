@@ -42,6 +42,14 @@ def objective(model, facts=None, **options):
     return lambda **batch: made.losses(made(**made.inputs(batch)), made.targets(batch))
 
 
+def test_each_encoder_is_run_once(model, batch):
+    passes = []
+    for name in ("text_model", "vision_model"):
+        getattr(model.unipt, name).register_forward_hook(lambda *_, name=name: passes.append(name))
+    objective(model)(**batch)
+    assert sorted(passes) == ["text_model", "vision_model"]
+
+
 def test_without_options_it_is_the_models_own_loss(model, batch):
     losses, output = objective(model)(**batch), model(**batch)
     for name in ("loss", "contrastive_loss", "mlm_loss"):

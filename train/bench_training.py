@@ -144,9 +144,10 @@ def flops_of_a_pair(config, height, width, text_tokens, masked_tokens):
 
     An encoder of L layers, width d and inner width f needs L T (8 d^2 + 4 d f + 4 T d) forward for T tokens: four
     projections and two layers of the MLP for each token, and two products of T x T attention. Once for the image, twice
-    for the text. To it come 2 c d for each patch of c numbers, 2 d p for each token that is projected to p numbers, and
-    2 (d^2 + d V) for each masked token, V words. Backward needs twice as much as forward, and for patches, whose pixels
-    need no gradient, as much. Norms, activations, softmax and the matrix of similarities are not counted.
+    for the text, which is read whole and masked. To it come 2 c d for each patch of c numbers, 2 d p for each token
+    that is projected to p numbers, and 2 (d^2 + d V) for each masked token, V words. Backward needs twice as much as
+    forward, and for patches, whose pixels need no gradient, as much. Norms, activations, softmax and the matrix of
+    similarities are not counted.
     """
     vision, text = config.vision_config, config.text_config
     patch = vision.patch_size

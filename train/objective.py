@@ -74,7 +74,7 @@ class PretrainingObjective(torch.nn.Module):
         return targets
 
     def forward(self, input_ids, pixel_values, attention_mask, mlm_input_ids=None, mlm_labels=None):
-        """Features of n pairs, by as few passes as the objective needs: one of the images, one or two of the texts.
+        """Features of n pairs, by one pass of the images and one of the texts, masked and whole ones together.
 
         Returns:
             Dict of tensors with n rows: ``text_embeds``, ``image_embeds`` (n, D); ``logit_scale`` (n,), n times the
@@ -82,18 +82,19 @@ class PretrainingObjective(torch.nn.Module):
             ``text_logits``, ``image_logits`` (n, C).
         """
         unipt, features = self.model.unipt, {}
+        both = mlm_labels is not None and not self.arguments.mask_contrast
         contrasted = mlm_input_ids if self.arguments.mask_contrast else input_ids
+        if both:  # one pass of both texts: its weights' gradients are added up once
+            contrasted, attention_mask = torch.cat([input_ids, mlm_input_ids]), attention_mask.repeat(2, 1)
         texts = unipt.get_text_features(contrasted, attention_mask)
         images = unipt.get_image_features(pixel_values)
-        features["text_embeds"], features["image_embeds"] = texts.pooler_output, images.pooler_output
+        text_embeds, tokens = texts.pooler_output[: len(pixel_values)], texts.last_hidden_state[-len(pixel_values) :]
+        features["text_embeds"], features["image_embeds"] = text_embeds, images.pooler_output
         features["logit_scale"] = unipt.similarity_scale().expand(len(pixel_values))
         if mlm_labels is not None:
-            tokens = texts.last_hidden_state
-            if not self.arguments.mask_contrast:
-                tokens = unipt.text_model(input_ids=mlm_input_ids, attention_mask=attention_mask).last_hidden_state
             features["mlm_nll"] = self._summed_nll(tokens, mlm_labels)
         if self.arguments.attribute_loss_weight:
-            features["text_logits"] = self.attribute_head(texts.pooler_output)
+            features["text_logits"] = self.attribute_head(text_embeds)
             features["image_logits"] = self.attribute_head(images.pooler_output)
         return features
 

@@ -103,8 +103,9 @@ def build_model(arguments):
                 UniPTConfig(text_config=text_config.to_dict(), vision_config=vision_config.to_dict(), **options)
             )
             positions = model.unipt.vision_model.embeddings.position_embeddings
-            grid = model.unipt.patch_grid(arguments.image_height, arguments.image_width)
-            start_from_sine_cosine_positions(positions, *grid)
+            size = vision_config.image_size  # the encoder's own; images of another size get interpolated positions
+            height, width = (size, size) if isinstance(size, int) else size
+            start_from_sine_cosine_positions(positions, *model.unipt.patch_grid(height, width))
         else:
             model = UniPTForPreTraining.from_vision_text_pretrained(
                 arguments.vision_model, arguments.text_model, **options
@@ -194,6 +195,8 @@ def main(argv=None):
     accelerator = make_accelerator(arguments)
     set_seed(arguments.seed)
     model, processor = build_model(arguments)
+    if arguments.learnable_logit_scale and accelerator.distributed_type == "FSDP":
+        raise UserError("FSDP cannot hold a learnable logit_scale, a single number; launch with DDP, or give false")
     set_up_model(model, arguments)
     pairs, facts = build_pairs(rows, processor, arguments)
     collator = Collator(processor.tokenizer.pad_token_id)

@@ -77,7 +77,7 @@ class _Progress:
         means = {name: round(float(total) / (self.step - self.since_step), 6) for name, total in self.sums.items()}
         rate = (self.step - self.timed_step) * batch_size / (now - self.timed_from)
         means |= measured
-        line = {"step": self.step, **means, "learning_rate": learning_rate, "samples_per_second": round(rate, 1)}
+        line = {"step": self.step, **means, "learning_rate": learning_rate, "samples_per_second": float(f"{rate:.4g}")}
         self.log.append(line)
         self.sums, self.since_step, self.timed_from, self.timed_step = {}, self.step, now, self.step
         return means | {"learning_rate": learning_rate, "samples_per_second": rate}
