@@ -50,6 +50,51 @@ def test_each_encoder_is_run_once(model, batch):
     assert sorted(passes) == ["text_model", "vision_model"]
 
 
+def written_out(texts, images, scale, weights, nll, masked, beta):
+    """Equations 1 to 3 by loops over pairs; a negative (i, j) counts ``weights[i][j]``, 1 in the paper."""
+    count, contrastive = len(texts), 0.0
+
+    def cosine(a, b):
+        return scale * (a @ b) / (a.norm() * b.norm())
+
+    for n in range(count):
+        positive = torch.exp(cosine(images[n], texts[n]))
+        of_image = sum(weights[i][n] * torch.exp(cosine(images[n], texts[i])) for i in range(count))
+        of_text = sum(weights[n][i] * torch.exp(cosine(texts[n], images[i])) for i in range(count))
+        contrastive = contrastive - (torch.log(positive / of_image) + torch.log(positive / of_text)) / (2 * count)
+    return contrastive + beta * sum(nll) / sum(masked)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_and_gradients_equal_equations_1_to_3_written_out(tiny_config, beta, weighted):
+    random = torch.Generator().manual_seed(3)
+    made = PretrainingObjective(UniPTForPreTraining(tiny_config(mlm_loss_weight=beta)), SimpleNamespace(**OFF))
+    features = {
+        "text_embeds": torch.randn(5, 6, generator=random, dtype=torch.float64),
+        "image_embeds": torch.randn(5, 6, generator=random, dtype=torch.float64),
+        "logit_scale": torch.full((5,), 2.5, dtype=torch.float64),
+        "mlm_nll": torch.rand(5, generator=random, dtype=torch.float64),
+    }
+    targets, weights = {"masked_tokens": torch.tensor([1, 2, 1, 4, 3])}, torch.ones(5, 5)
+    if weighted:
+        targets["image_ids"], targets["text_ids"] = torch.tensor([0, 1, 0, 3, 4]), torch.tensor([0, 1, 2, 3, 1])
+        for i, j in ((0, 2), (2, 0), (1, 4), (4, 1)):
+            weights[i][j] = 0
+    ours = {name: rows.clone().requires_grad_() for name, rows in features.items()}
+    theirs = {name: rows.clone().requires_grad_() for name, rows in features.items()}
+    loss = made.losses(ours, targets)["loss"]
+    expected = written_out(
+        theirs["text_embeds"], theirs["image_embeds"], theirs["logit_scale"].mean(), weights, theirs["mlm_nll"],
+        [1, 2, 1, 4, 3], beta,
+    )  # fmt: skip
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)
+    for name in features:
+        torch.testing.assert_close(ours[name].grad, theirs[name].grad, rtol=1e-8, atol=1e-12)
+
+
 def test_without_options_it_is_the_models_own_loss(model, batch):
     losses, output = objective(model)(**batch), model(**batch)
     for name in ("loss", "contrastive_loss", "mlm_loss"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from build_tokenizers import bert_tokenizer
-from data import Collator, EpochBatches, load_rows, mask_whole_words, tokenise
+from data import Collator, EpochBatches, PretrainingPairs, load_rows, mask_whole_words, tokenise
 from modeling_unipt.user_errors import UserError
 
 WORDS = ["a", "young", "woman", "wearing", "crimson", "trousers", "and", "carrying", "an", "umbrella", "walks"]
@@ -86,6 +86,16 @@ def test_padding_reaches_the_longest_text_and_is_marked():
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["mlm_labels"].tolist() == [[-100, 5, -100], [-100, -100, -100]]
     assert batch["pixel_values"].shape == (2, 3, 4, 2)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1", "I;16"])
+def test_pictures_of_any_mode_become_samples(tiny_processor, mode):
+    from PIL import Image
+
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 32, 3), dtype=np.uint8)).convert("L")
+    row = {"image": image.convert(mode), "captions": ["a man in a red coat"], "image_id": "x"}
+    sample = PretrainingPairs([row], tiny_processor, seed=0)[0, 0]
+    assert sample["pixel_values"].shape == (3, 96, 32) and sample["pixel_values"].isfinite().all()
 
 
 def write_dataset(folder, columns):

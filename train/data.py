@@ -10,6 +10,7 @@ import os
 import numpy as np
 import torch
 
+from modeling_unipt.image_processing_unipt import to_rgb
 from modeling_unipt.user_errors import UserError
 
 
@@ -139,7 +140,7 @@ class PretrainingPairs(torch.utils.data.Dataset):
             caption, told = self.sampler.draw(row["attributes"], self.seed, row["image_id"], epoch)
         encoding, truncated = tokenise(self.processor.tokenizer, caption)
         mlm_input_ids, mlm_labels = mask_whole_words(encoding, self.processor.tokenizer, rng)
-        image = augment(row["image"].convert("RGB"), rng)
+        image = augment(to_rgb(row["image"]), rng)
         sample = {
             "pixel_values": self.processor.image_processor(image, return_tensors="pt")["pixel_values"][0],
             "input_ids": encoding["input_ids"],
@@ -183,7 +184,7 @@ class IdentityPairs(torch.utils.data.Dataset):
         epoch, index = key
         row, caption, person = self.pairs[index]
         rng = np.random.default_rng([self.seed, epoch, index])
-        image = augment(self.rows[row]["image"].convert("RGB"), rng)
+        image = augment(to_rgb(self.rows[row]["image"]), rng)
         encoding, truncated = tokenise(self.processor.tokenizer, caption)
         return {
             "pixel_values": self.processor.image_processor(image, return_tensors="pt")["pixel_values"][0],

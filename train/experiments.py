@@ -106,6 +106,16 @@ EXPERIMENTS = {
             Run("with", Finetuned("finetuned-pgu", BEST, options=WITH_PGU)),
         ),
     ),
+    "finetuning": Experiment(
+        "Options of fine-tuning",
+        "After fine-tuning the same pre-trained model. Ranking is the paper's L_rk; SDM is IRRA's similarity distribution "
+        "matching in its place; balanced batches hold four captions of each person.",
+        (
+            Run("ranking, shuffled captions", STREET),
+            Run("SDM", Finetuned("finetuned-sdm", BEST, options=("--matching_loss", "sdm"))),
+            Run("balanced batches", Finetuned("finetuned-balanced", BEST, options=("--captions_per_person", 4))),
+        ),
+    ),
     "recipes": Experiment(
         "(d) Dataset recipe x training recipe",
         f"Zero-shot, the same images and {LONG} steps. *Dataset*: how LUPerson-T was built of them; *training*: how "
