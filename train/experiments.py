@@ -108,8 +108,8 @@ EXPERIMENTS = {
     ),
     "finetuning": Experiment(
         "Options of fine-tuning",
-        "After fine-tuning the same pre-trained model. Ranking is the paper's L_rk; SDM is IRRA's similarity distribution "
-        "matching in its place; balanced batches hold four captions of each person.",
+        "After fine-tuning the same pre-trained model. Ranking is the paper's L_rk; SDM is IRRA's similarity "
+        "distribution matching in its place; balanced batches hold four captions of each person.",
         (
             Run("ranking, shuffled captions", STREET),
             Run("SDM", Finetuned("finetuned-sdm", BEST, options=("--matching_loss", "sdm"))),

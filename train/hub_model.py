@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dataset_builders.hub_upload import HubDataset
 from modeling_unipt.output_folders import SETTINGS_FILE
+from run_arguments import TRACKING
 
 
 class HubModel(HubDataset):
@@ -14,8 +15,8 @@ class HubModel(HubDataset):
     def publish(self, folder):
         """Make the repository show the files of ``folder`` in one commit; what the Hub holds already is not sent.
 
-        Hidden files and build_settings.json, which has paths of this machine, are not sent; other files of the
-        repository stay.
+        Hidden files, build_settings.json, which has paths of this machine, and a tracker's files, whose names have this
+        machine's, are not sent; other files of the repository stay.
 
         Raises:
             UserError: it failed; called again, it goes on.
@@ -23,6 +24,7 @@ class HubModel(HubDataset):
         folder = Path(folder)
         names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
         names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+        names = [name for name in names if name.parts[0] != TRACKING]
         names = [name.as_posix() for name in names if name.as_posix() != SETTINGS_FILE]
         print(f"sending {folder}, {len(names)} files, to {self.name}")
         operations = self.preupload([(name, folder / name) for name in names])

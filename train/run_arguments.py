@@ -34,6 +34,7 @@ class RunArguments:
     )
 
 
+TRACKING = "tracking"  # the folder of a tracker that writes files
 HOW_IT_RUNS = {"output_dir", "gradient_checkpointing", "torch_compile", "cpu", "num_workers", "save_steps", "log_steps"}
 HOW_IT_RUNS |= {"report_to", "chunk_size"}  # may change when a killed run is resumed
 

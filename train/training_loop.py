@@ -15,7 +15,7 @@ from tqdm import tqdm
 from data import EpochBatches
 from modeling_unipt.output_folders import finish_output, start_output
 from modeling_unipt.user_errors import UserError
-from run_arguments import HOW_IT_RUNS
+from run_arguments import HOW_IT_RUNS, TRACKING
 
 CHECKPOINTS_KEPT = 2
 IDS_TOLD = 8
@@ -251,10 +251,10 @@ def claim_output(accelerator, arguments, more):
 
 
 def start_tracking(accelerator, folder):
-    """Have Accelerate's tracker begin; one that writes files does so in ``folder/tracking``."""
+    """Have Accelerate's tracker begin; one that writes files does so in ``folder``/``TRACKING``."""
     accelerator.project_configuration.logging_dir = str(folder)
     if accelerator.log_with:
-        accelerator.init_trackers("tracking")
+        accelerator.init_trackers(TRACKING)
 
 
 def save_result(accelerator, trained, model, processor, log, title, folder, output):
