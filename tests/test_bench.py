@@ -59,3 +59,20 @@ def test_parts_are_run_alone_and_written_as_json(monkeypatch, tmp_path, capsys):
     written = json.loads((tmp_path / "new" / "bench.json").read_text())
     assert list(written["parts"]) == ["one"] and written["parts"]["one"][0]["value"] == 3
     assert written["machine"]["cores"] >= 1
+    assert "| speed | 3 | images/s | at least 2, met |" in (tmp_path / "new" / "bench.md").read_text()
+
+
+def test_the_other_parts_of_this_machine_stay_and_those_of_another_go(monkeypatch, tmp_path):
+    figures = {"one": 1.0, "two": 2.0}
+    monkeypatch.setattr(
+        bench, "PARTS", {name: (lambda folder, name=name: [Figure("x", figures[name], "")], name) for name in figures}
+    )
+    output = tmp_path / "speed.json"
+    bench.main(["--output", str(output)])
+    figures |= {"one": 3.0, "two": 4.0}
+    bench.main(["--only", "two", "--output", str(output)])
+    parts = json.loads(output.read_text())["parts"]
+    assert (parts["one"][0]["value"], parts["two"][0]["value"]) == (1.0, 4.0)
+    monkeypatch.setattr(bench, "machine", lambda: {"platform": "another"})
+    bench.main(["--only", "one", "--output", str(output)])
+    assert list(json.loads(output.read_text())["parts"]) == ["one"]

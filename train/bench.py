@@ -1,10 +1,10 @@
 """Measure the speed of this project on this machine.
 
-    make bench                              # every part; or: python train/bench.py --output runs/bench.json
-    python train/bench.py --only builder    # one part
+    make bench                              # every part; or: python train/bench.py --output runs/speed.json
+    python train/bench.py --only builder    # one part; what the output has of the others stays
 
-Machines are noisy: compare figures of one run only, made while nothing else runs. Figures that are to be compared are
-measured one after the other.
+Writes a table, runs/speed.md, beside the JSON file. Machines are noisy: compare figures of one part only, made while
+nothing else runs. Figures that are to be compared are measured one after the other.
 """
 
 import argparse
@@ -21,7 +21,8 @@ import bench_gallery
 import bench_ranking
 import bench_space
 import bench_training
-from bench_figures import Figure, line
+from bench_figures import Figure, line, markdown
+from evaluation_report import write_aside
 from modeling_unipt.user_errors import run_command
 
 AT_LEAST = {
@@ -67,11 +68,18 @@ def machine():
     return {"platform": platform.platform(), "cores": cores, "gpus": gpus, "torch": torch.__version__}
 
 
+def earlier(output):
+    """What an earlier run on this machine wrote to ``output``, or None."""
+    try:
+        found = json.loads(output.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("machine") == machine() else None
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--output", default="runs/bench.json", help="JSON file for the figures (default: runs/bench.json)"
-    )
+    parser.add_argument("--output", default="runs/speed.json", help="JSON file for the figures (default: %(default)s)")
     parser.add_argument(
         "--only",
         action="append",
@@ -80,20 +88,22 @@ def main(argv=None):
         + "; ".join(f"{name}: {what}" for name, (_, what) in PARTS.items()),
     )
     arguments = parser.parse_args(argv)
-    results = {"machine": machine(), "parts": {}}
+    output = Path(arguments.output)
+    results = earlier(output) or {"machine": machine(), "parts": {}}
     print(", ".join(f"{name}: {value}" for name, value in results["machine"].items() if value))
     for part in arguments.only or PARTS:
         begun = time.perf_counter()
         print(f"\n{part}", flush=True)
-        figures = results["parts"][part] = []
+        figures = []
         with tempfile.TemporaryDirectory() as folder:
             for figure in PARTS[part][0](Path(folder)):
                 print(line(figure), flush=True)
                 figures.append(figure.as_dict())
+        results["parts"][part] = figures
         print(f"measured in {time.perf_counter() - begun:.0f} s", flush=True)
-    output = Path(arguments.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_aside(output, json.dumps(results, indent=2) + "\n")
+        write_aside(output.with_suffix(".md"), markdown(results))
 
 
 if __name__ == "__main__":

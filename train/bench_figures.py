@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 NAME_WIDTH = 60
+BOUNDS = ("at_least", "at_most")
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,21 @@ def line(figure):
     aim = f"   aim: {aim}, {'met' if figure.met else 'MISSED'}" if aim else ""
     digits = 2 if abs(figure.value) < 10 else 1
     return f"{figure.name:<{NAME_WIDTH}} {figure.value:10.{digits}f} {figure.unit:<10}{aim}".rstrip()
+
+
+def markdown(results):
+    """The figures of all parts as one Markdown text.
+
+    Args:
+        results: {"machine": ..., "parts": part -> list of :meth:`Figure.as_dict`}.
+    """
+    machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items() if value)
+    lines = ["# Speed", "", f"Made by `make bench` on: {machine}. Each part is one run; compare within a part.", ""]
+    for part, figures in results["parts"].items():
+        lines += [f"## {part}", "", "| | | | aim |", "|---|---:|---|---|"]
+        for figure in figures:
+            bound = next((f"{key.replace('_', ' ')} {figure[key]:g}" for key in BOUNDS if key in figure), "")
+            met = {True: ", met", False: ", **missed**", None: ""}[figure.get("met")]
+            lines.append(f"| {figure['name']} | {figure['value']:,.4g} | {figure['unit']} | {bound}{met} |")
+        lines.append("")
+    return "\n".join(lines)
