@@ -9,7 +9,8 @@ import pytest
 
 from experiment_jobs import jobs_of, result_of
 from experiments import EXPERIMENTS
-from reproduce import markdown
+from jobs import TOOK
+from reproduce import cost, markdown
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,12 @@ def test_the_table_says_what_is_missing_and_gives_mean_and_spread(tmp_path):
     text = markdown(experiment, {"mlm": rows})
     assert "| without | 12.0 ± 2.8 (1 of 3 seeds missing) | 10.0, 14.0, missing |" in text
     assert "| with | missing | missing, missing, missing |" in text
+
+
+def test_the_logs_say_what_it_cost(tmp_path):
+    for name, seconds in (("a", 90), ("b", 150)):
+        (tmp_path / f"{name}.log").write_text(f"$ python x\n\r50%\n{TOOK} {seconds} s\n")
+    assert cost(tmp_path) == " 2 commands took 4 minutes of a core." and cost(tmp_path / "none") == ""
 
 
 def test_mixed_encoders(tiny_config, tiny_processor, tmp_path):

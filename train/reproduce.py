@@ -15,14 +15,14 @@ from pathlib import Path
 
 from experiment_jobs import jobs_of, result_of
 from experiments import EXPERIMENTS
-from jobs import run_jobs, usable_cores
+from jobs import TOOK, run_jobs, usable_cores
 from modeling_unipt.user_errors import run_command
 
 PREAMBLE = """# What each part is worth
 
 Rank-1 in percent of the tiny model on the synthetic benchmark: people whom no model saw in training, mean and standard
 deviation over the seeds. Chance is {chance:.1f} %. Made by `make reproduce` on {machine}, one core a run. These are
-measurements on rendered people; they agree with the paper's claims or not, and say nothing about photographs.
+measurements on rendered people; they agree with the paper's claims or not, and say nothing about photographs.{cost}
 """
 
 
@@ -45,11 +45,22 @@ def cell(results):
     return text + (f" ({lost} of {len(results)} seeds missing)" if lost else "")
 
 
-def markdown(experiments, results):
+def cost(logs):
+    """A sentence about how long the commands took whose logs say it."""
+    took = [
+        int(line.removeprefix(TOOK).removesuffix("s"))
+        for log in sorted(Path(logs).glob("*.log"))
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.startswith(TOOK)
+    ]
+    return f" {len(took)} commands took {sum(took) / 60:.0f} minutes of a core." if took else ""
+
+
+def markdown(experiments, results, cost=""):
     """The tables as one Markdown text."""
     queries = next((r for rows in results.values() for runs in rows.values() for r in runs if r), None)
     chance = 100 / queries["identities"] if queries else float("nan")
-    lines = [PREAMBLE.format(chance=chance, machine=f"{platform.machine()}, {len(usable_cores())} cores")]
+    lines = [PREAMBLE.format(chance=chance, machine=f"{platform.machine()}, {len(usable_cores())} cores", cost=cost)]
     for name, experiment in experiments.items():
         seeds = ", ".join(map(str, experiment.seeds))
         lines += [
@@ -81,7 +92,8 @@ def main(argv=None):
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    output.with_suffix(".md").write_text(markdown(EXPERIMENTS, results), encoding="utf-8")
+    spent = cost(Path(arguments.work) / "logs")
+    output.with_suffix(".md").write_text(markdown(EXPERIMENTS, results, spent), encoding="utf-8")
     print(markdown(chosen, results))
 
 
