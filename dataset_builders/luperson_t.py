@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from modeling_unipt.output_folders import SETTINGS_FILE, finish_output, start_output
+from modeling_unipt.usable_cores import usable_cores
 from modeling_unipt.user_errors import UserError, run_command
 
 from .agreement import match_truth, read_truth
@@ -42,7 +43,7 @@ def place(gpus):
     local_rank, neighbours = (int(os.environ.get(name, n)) for name, n in (("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
     if gpus:
         return f"cuda:{local_rank % gpus}", 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = len(usable_cores())
     return "cpu", max(1, cores // neighbours)
 
 

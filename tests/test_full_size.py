@@ -128,3 +128,29 @@ def test_the_full_size_recipes_run(recipe, vision, full_size, tmp_path):
     assert model.config.learnable_logit_scale == (recipe == "best")
     assert processor.tokenizer.model_max_length == 100
     assert isinstance(model, modeling_unipt.UniPTModel)
+
+
+def test_the_papers_fine_tuning_runs_at_full_size(full_size, tmp_path):
+    """With the granularity unification of LGUR's size, chosen on the validation people of a rendered benchmark."""
+    from transformers import AutoModel, AutoProcessor
+
+    run("-m", "dataset_builders.synthetic_pedestrians", "--output", tmp_path / "rendered", "--identities", 10,
+        "--views", 4, "--seed", 5, "--layout", "cuhk-pedes", "--test-identities", 2, "--val-identities", 2)  # fmt: skip
+    run("-m", "dataset_builders.benchmarks", "cuhk-pedes", "--source", tmp_path / "rendered", "--output",
+        tmp_path / "cuhk-pedes", "--allow-partial")  # fmt: skip
+    run("train/pretrain.py", "--config", "pretrain_paper.yaml", "--vision_model", full_size / "deit-small-patch16-224",
+        "--text_model", full_size / "bert-base-uncased", "--dataset", "luperson-t", "--output_dir", tmp_path / "unipt",
+        "--max_steps", 0)  # fmt: skip
+    output = tmp_path / "finetuned"
+    run("-m", "accelerate.commands.launch", "--cpu", "train/finetune.py", "--config", "finetune_paper.yaml", "--model",
+        tmp_path / "unipt", "--dataset", tmp_path / "cuhk-pedes", "--output_dir", output, "--batch_size", 4,
+        "--max_steps", 3, "--log_steps", 1, "--eval_steps", 3)  # fmt: skip
+    log = json.loads((output / "training_log.json").read_text())
+    parts = ("identification_loss", "ranking_loss", "granularity_loss")
+    for row in log:
+        assert row["loss"] == pytest.approx(sum(row[name] for name in parts), abs=1e-4)
+        assert row["identification_loss"] == pytest.approx(2 * math.log(6), abs=0.5)  # of six people, not yet learned
+    assert json.loads((output / "validation.json").read_text())["split"] == "val"
+    model, processor = AutoModel.from_pretrained(output), AutoProcessor.from_pretrained(output)
+    inputs = processor(text=["a man in a red coat"], images=[draw_person(0)], return_tensors="pt")
+    assert model(**inputs).text_embeds.shape == (1, 6 * 512)

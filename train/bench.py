@@ -9,7 +9,6 @@ nothing else runs. Figures that are to be compared are measured one after the ot
 
 import argparse
 import json
-import os
 import platform
 import tempfile
 import time
@@ -23,6 +22,7 @@ import bench_space
 import bench_training
 from bench_figures import Figure, line, markdown
 from evaluation_report import write_aside
+from modeling_unipt.usable_cores import usable_cores
 from modeling_unipt.user_errors import run_command
 
 AT_LEAST = {
@@ -63,9 +63,8 @@ def machine():
     """What the figures were measured on, JSON-able."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return {"platform": platform.platform(), "cores": cores, "gpus": gpus, "torch": torch.__version__}
+    return {"platform": platform.platform(), "cores": len(usable_cores()), "gpus": gpus, "torch": torch.__version__}
 
 
 def earlier(output):

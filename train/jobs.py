@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from modeling_unipt.usable_cores import usable_cores
 from stages import ROOT, command_line
 
 TOOK = "# the command took"  # begins the last line of a log
@@ -24,10 +25,6 @@ class Job:
     output: Path
     command: list
     needs: tuple = ()
-
-
-def usable_cores():
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count()))
 
 
 def run_jobs(jobs, logs):

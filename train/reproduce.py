@@ -15,7 +15,8 @@ from pathlib import Path
 
 from experiment_jobs import jobs_of, result_of
 from experiments import EXPERIMENTS
-from jobs import TOOK, run_jobs, usable_cores
+from jobs import TOOK, run_jobs
+from modeling_unipt.usable_cores import usable_cores
 from modeling_unipt.user_errors import run_command
 
 PREAMBLE = """# What each part is worth

@@ -1,9 +1,9 @@
 """What pre-training and fine-tuning have in common on the command line: how a run computes, saves and reports."""
 
-import os
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modeling_unipt.usable_cores import usable_cores
 from modeling_unipt.user_errors import UserError
 
 
@@ -55,8 +55,7 @@ def use_all_cores(accelerator):
     import torch
 
     if accelerator.device.type == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        torch.set_num_threads(max(1, cores // accelerator.num_processes))
+        torch.set_num_threads(max(1, len(usable_cores()) // accelerator.num_processes))
 
 
 def _tracker(name):
