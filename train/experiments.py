@@ -108,7 +108,7 @@ EXPERIMENTS = {
     ),
     "granularity-long": Experiment(
         "(c) The same with four times the steps of fine-tuning",
-        "1,000 steps, 20 times through the captions; the paper's 60 epochs of CUHK-PEDES are 64,000.",
+        "1,000 steps, 27 times through the captions; the paper's 60 epochs of CUHK-PEDES are 64,000.",
         (
             Run("without", Finetuned("finetuned-long", BEST, options=("--max_steps", 1000))),
             Run("with", Finetuned("finetuned-pgu-long", BEST, options=(*WITH_PGU, "--max_steps", 1000))),
