@@ -106,15 +106,6 @@ EXPERIMENTS = {
             Run("with", Finetuned("finetuned-pgu", BEST, options=WITH_PGU)),
         ),
     ),
-    "granularity-long": Experiment(
-        "(c) The same with four times the steps of fine-tuning",
-        "1,000 steps, 27 times through the captions; the paper's 60 epochs of CUHK-PEDES are 64,000.",
-        (
-            Run("without", Finetuned("finetuned-long", BEST, options=("--max_steps", 1000))),
-            Run("with", Finetuned("finetuned-pgu-long", BEST, options=(*WITH_PGU, "--max_steps", 1000))),
-        ),
-        (0,),
-    ),
     "finetuning": Experiment(
         "Options of fine-tuning",
         "After fine-tuning the same pre-trained model. Ranking is the paper's L_rk; SDM is IRRA's similarity "
@@ -124,6 +115,7 @@ EXPERIMENTS = {
             Run("SDM", Finetuned("finetuned-sdm", BEST, options=("--matching_loss", "sdm"))),
             Run("balanced batches", Finetuned("finetuned-balanced", BEST, options=("--captions_per_person", 4))),
         ),
+        (0,),
     ),
     "recipes": Experiment(
         "(d) Dataset recipe x training recipe",
