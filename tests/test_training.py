@@ -17,7 +17,7 @@ COLOURS = {"red": (200, 30, 30), "blue": (30, 30, 200), "green": (30, 160, 30), 
 def run(*command, ok=True):
     """A real command in a real process; returns its stdout + stderr."""
     finished = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=240
+        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=280
     )
     output = finished.stdout + finished.stderr
     assert (finished.returncode == 0) is ok, output
@@ -211,14 +211,15 @@ def test_two_processes_train_as_one(benchmark, encoders, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-def test_a_compiled_and_checkpointed_model_is_the_same_model(benchmark, encoders, tmp_path):
-    found = {}
-    for name, options in (("plain", []), ("other", ["--torch_compile", "true", "--gradient_checkpointing", "true"])):
-        run("train/pretrain.py", "--config", encoders / "tiny.yaml", "--dataset", benchmark, "--output_dir",
-            tmp_path / name, "--max_steps", 4, "--precision", "no", "--cpu", "true", *options)  # fmt: skip
-        found[name] = json.loads((tmp_path / name / "training_log.json").read_text())
-        assert (tmp_path / name / "model.safetensors").exists()
-    assert found["other"][-1]["contrastive_loss"] == pytest.approx(found["plain"][-1]["contrastive_loss"], abs=0.2)
+@pytest.mark.parametrize("option", ["--torch_compile", "--gradient_checkpointing"])
+def test_a_model_computed_otherwise_is_the_same_model(benchmark, encoders, tmp_path, option):
+    """Two steps: compiling takes half a minute for each new length of text."""
     from modeling_unipt.loading import load_unipt
 
-    load_unipt(tmp_path / "other")
+    found = {}
+    for name, options in (("plain", []), ("other", [option, "true"])):
+        run("train/pretrain.py", "--config", encoders / "tiny.yaml", "--dataset", benchmark, "--output_dir",
+            tmp_path / name, "--max_steps", 2, "--precision", "no", "--cpu", "true", *options)  # fmt: skip
+        found[name] = json.loads((tmp_path / name / "training_log.json").read_text())[-1]["contrastive_loss"]
+        load_unipt(tmp_path / name)
+    assert found["other"] == pytest.approx(found["plain"], abs=0.2)  # dropout draws others when compiled

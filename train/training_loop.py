@@ -265,6 +265,7 @@ def save_result(accelerator, trained, model, processor, log, title, folder, outp
     """
     weights = accelerator.get_state_dict(trained)
     if accelerator.is_main_process:
+        weights = {name.removeprefix("_orig_mod."): value for name, value in weights.items()}  # of torch.compile
         own = {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
         model.save_pretrained(folder, state_dict=own)
         processor.save_pretrained(folder)
