@@ -3,7 +3,7 @@
     make reproduce                                  # all of it; or:
     python train/reproduce.py --only recipes        # one question
 
-One run a core at a time. Every run that is complete is left alone, so it can be stopped and started again; a table
+About two hours on two cores, one run a core at a time. Every run that is complete is left alone, so it can be stopped and started again; a table
 whose runs are not all there says which are missing. Writes docs/reproduction.md and docs/reproduction.json.
 """
 
