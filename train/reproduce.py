@@ -3,8 +3,9 @@
     make reproduce                                  # all of it; or:
     python train/reproduce.py --only recipes        # one question
 
-About two hours on two cores, one run a core at a time. Every run that is complete is left alone, so it can be stopped and started again; a table
-whose runs are not all there says which are missing. Writes docs/reproduction.md and docs/reproduction.json.
+About two hours on two cores, one run a core at a time. Every run that is complete is left alone, so it can be stopped
+and started again; a table whose runs are not all there says which are missing. Writes docs/reproduction.md and
+docs/reproduction.json.
 """
 
 import argparse
