@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import draw_person
 from safetensors.torch import load_file
-from test_modeling_unipt import make_inputs
+from test_modeling_unipt import assert_padding_does_not_change_embeddings, make_inputs
 from test_remote_code import USE, request, run_without_the_package
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 
@@ -106,12 +106,7 @@ def test_the_embedding_is_of_the_projected_tokens_and_the_pooled_one_stays(model
 
 
 def test_padding_does_not_change_the_embedding(model):
-    ids = make_inputs()["input_ids"][:1, :6]
-    padded = torch.cat([ids, torch.zeros(1, 5, dtype=torch.long)], dim=1)
-    mask = torch.tensor([[1] * 6 + [0] * 5])
-    alone = model.get_text_features(ids).pooler_output
-    torch.testing.assert_close(model.get_text_features(padded, mask).pooler_output, alone, rtol=1e-5, atol=1e-5)
-    assert not torch.allclose(model.get_text_features(padded).pooler_output, alone, atol=1e-3)
+    assert_padding_does_not_change_embeddings(model)
 
 
 def test_prototypes_differ_from_the_start(model):

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from attribute_facts import log_truth
 from losses import attribute_loss
-from modeling_unipt.modeling_unipt import IGNORED_LABEL, scaled_cosines
+from modeling_unipt.modeling_unipt import IGNORED_LABEL, contrastive_loss
 
 COMPARED = ("told", "shown", "image_ids", "text_ids")
 
@@ -24,22 +24,6 @@ def log_weights_of_negatives(truth, image_ids, text_ids):
         if ids is not None:
             weights = weights.to(ids.device).masked_fill(ids[:, None] == ids[None, :], -torch.inf)
     return weights.fill_diagonal_(0)
-
-
-def weighted_contrastive_loss(text_embeds, image_embeds, logit_scale, log_weights=None):
-    """Equation 1 with weighted negatives: symmetric InfoNCE in which exp sim(i, j) counts ``exp(log_weights[i, j])``.
-
-    Args:
-        text_embeds, image_embeds: (N, D), row i of each is a pair; need not be normalised.
-        log_weights: (N, N), of texts and images; None: every other pair is a whole negative, as in the paper.
-    Returns:
-        Scalar.
-    """
-    logits = scaled_cosines(text_embeds, image_embeds, logit_scale)
-    if log_weights is not None:
-        logits = logits + log_weights.to(logits)
-    pairs = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
 class PretrainingObjective(torch.nn.Module):
@@ -118,7 +102,7 @@ class PretrainingObjective(torch.nn.Module):
         truth = log_truth(told, shown, self.facts.sizes) if self.arguments.weigh_negatives else None
         weights = None if truth is None and image_ids is None else log_weights_of_negatives(truth, image_ids, text_ids)
         embeds = features["text_embeds"], features["image_embeds"]
-        contrastive = weighted_contrastive_loss(*embeds, features["logit_scale"].mean(), weights)
+        contrastive = contrastive_loss(*embeds, features["logit_scale"].mean(), log_weights=weights)
         losses = {"loss": contrastive, "contrastive_loss": contrastive}
         if "mlm_nll" in features:
             losses["mlm_loss"] = features["mlm_nll"].sum() / targets["masked_tokens"].sum().clamp(min=1)

@@ -53,16 +53,20 @@ class _Progress:
             self.step = int(found[-1].name.removeprefix("step-"))
             kept = json.loads((found[-1] / "progress.json").read_text(encoding="utf-8"))
             self.log, self.sums, self.since_step = kept["log"], kept["sums"], kept["since_step"]
-            self.truncated = kept["truncated"]
+            self.truncated = kept["truncated"] if accelerator.is_main_process else 0
             accelerator.print(f"resuming at step {self.step} from {found[-1]}")
         self.timed_from, self.timed_step = time.perf_counter(), self.step
 
     def add(self, losses, truncated):
-        """Count a step, in which so many captions of all processes were ``truncated``."""
+        """Count a step, in which so many captions of this process were ``truncated``."""
         self.step += 1
         self.truncated = self.truncated + truncated
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
+
+    def truncated_everywhere(self):
+        """How many captions were truncated in all processes, which must all ask."""
+        return int(self.accelerator.reduce(torch.as_tensor(self.truncated, device=self.accelerator.device), "sum"))
 
     def untimed(self, call, *given):
         """What ``call`` returns; its time does not count as time of steps."""
@@ -84,7 +88,7 @@ class _Progress:
 
     def save(self):
         sums = {name: float(total) for name, total in self.sums.items()}
-        kept = {"log": self.log, "sums": sums, "since_step": self.since_step, "truncated": int(self.truncated)}
+        kept = {"log": self.log, "sums": sums, "since_step": self.since_step, "truncated": self.truncated_everywhere()}
         _save_checkpoint(self.accelerator, self.folder, self.step, kept)
 
 
@@ -170,7 +174,7 @@ def run_training(
         # Dropout and drawn negatives follow from the step alone, so that a resumed run repeats an uninterrupted one.
         seed = (arguments.seed * 1_000_003 + progress.step) * 1_009 + accelerator.process_index
         torch.manual_seed(seed)
-        truncated = accelerator.reduce(batch.pop("truncated").sum(), "sum") if "truncated" in batch else 0
+        truncated = batch.pop("truncated").sum() if "truncated" in batch else 0
         try:
             losses = take_step(model, batch, seed)
             if arguments.max_grad_norm:
@@ -200,9 +204,10 @@ def run_training(
         if saves:
             progress.save()
     bar.close()
-    if int(progress.truncated):
+    truncated = progress.truncated_everywhere()
+    if truncated:
         accelerator.print(
-            f"{int(progress.truncated)} of {progress.step * batches.batch_size} captions were longer than the model "
+            f"{truncated} of {progress.step * batches.batch_size} captions were longer than the model "
             "reads and were truncated"
         )
     return model, progress.log

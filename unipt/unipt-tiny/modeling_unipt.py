@@ -32,7 +32,7 @@ def scaled_cosines(text_embeds, image_embeds, logit_scale):
         return logit_scale * texts @ images.T
 
 
-def contrastive_loss(text_embeds, image_embeds, logit_scale=1.0, image_ids=None):
+def contrastive_loss(text_embeds, image_embeds, logit_scale=1.0, image_ids=None, log_weights=None):
     """Symmetric InfoNCE over cosine similarities, equation 1 of the paper.
 
     Args:
@@ -41,6 +41,8 @@ def contrastive_loss(text_embeds, image_embeds, logit_scale=1.0, image_ids=None)
         logit_scale: the factor on cosine similarities itself, not its logarithm; 1 in the paper.
         image_ids (`torch.Tensor` of shape `(N,)`, *optional*): pairs of equal id show the same image and are not each
             other's negatives.
+        log_weights (`torch.Tensor` of shape `(N, N)`, *optional*): of texts and images; the exponential of a similarity
+            counts exp of this, so 0 makes a whole negative, as every one is in the paper, and -inf none.
 
     Returns:
         Scalar tensor; log N for embeddings that do not tell pairs apart.
@@ -50,6 +52,8 @@ def contrastive_loss(text_embeds, image_embeds, logit_scale=1.0, image_ids=None)
         same = image_ids[:, None] == image_ids[None, :]
         same.fill_diagonal_(False)
         logits = logits.masked_fill(same, -torch.inf)
+    if log_weights is not None:
+        logits = logits + log_weights.to(logits)
     pairs = torch.arange(len(logits), device=logits.device)
     return (nn.functional.cross_entropy(logits, pairs) + nn.functional.cross_entropy(logits.T, pairs)) / 2
 
