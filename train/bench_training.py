@@ -19,6 +19,7 @@ from arguments import parse_arguments
 from bench_figures import Figure
 from bench_loading import LoadingCase, measure_loading
 from modeling_unipt.modeling_unipt import contrastive_loss
+from native_bfloat16 import has_native_bfloat16
 from objective import PretrainingObjective
 from optimizers import build_optimizers
 from stages import ROOT
@@ -178,7 +179,7 @@ def steps_a_second(objective, batch, dtype, steps):
 def measure_gpu(encoders):
     """The figures of the first GPU."""
     device = torch.cuda.get_device_name()
-    dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    dtype = torch.bfloat16 if has_native_bfloat16("cuda") else torch.float16
     objective = build_objective(paper_options(encoders, "vit-b16")).cuda()
     config = objective.model.config
     batch = {name: value.cuda() for name, value in ready_batch(config, GPU_BATCH).items()}

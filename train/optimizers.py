@@ -2,6 +2,8 @@
 
 import torch
 
+from muon import Muon
+
 
 def parameter_groups(named_parameters, learning_rates, default_rate, weight_decay):
     """Optimizer groups: one rate per parameter-name prefix, and no weight decay on biases, norms and scalars.
@@ -34,5 +36,5 @@ def build_optimizers(model, learning_rates, default_rate, weight_decay, betas, m
     optimizers = [torch.optim.AdamW(parameter_groups(rest, learning_rates, default_rate, weight_decay), betas=betas)]
     if matrices:
         parameters = [parameter for _, parameter in matrices]
-        optimizers.append(torch.optim.Muon(parameters, lr=muon_learning_rate, weight_decay=weight_decay))
+        optimizers.append(Muon(parameters, lr=muon_learning_rate, weight_decay=weight_decay))
     return optimizers

@@ -5,6 +5,7 @@ from typing import Literal
 
 from modeling_unipt.usable_cores import usable_cores
 from modeling_unipt.user_errors import UserError
+from native_bfloat16 import has_native_bfloat16
 
 
 @dataclass
@@ -46,8 +47,8 @@ def pick_precision(wanted):
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "no"
+        return "bf16" if has_native_bfloat16("cuda") else "fp16"
+    return "bf16" if has_native_bfloat16("cpu") else "no"
 
 
 def use_all_cores(accelerator):
