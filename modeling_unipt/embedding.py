@@ -1,11 +1,11 @@
 """Embedding many images or texts with a UniPT model, in batches; the gallery and the evaluation both use it."""
 
-import os
 from itertools import islice
 
 import numpy as np
 
 from .map_ahead import map_ahead
+from .usable_cores import usable_cores
 
 MOST_READERS = 8
 
@@ -51,7 +51,7 @@ def embed_in_batches(model, processor, items, read, batch_size=64):
         )
         return notes, [image is not None for image in images], pixels.get("pixel_values")
 
-    threads = min(MOST_READERS, os.cpu_count() or 1)
+    threads = min(MOST_READERS, len(usable_cores()))
     for notes, is_readable, pixels in map_ahead(prepare, _batches(items, batch_size), threads, threads + 1):
         embeds = iter(())
         if pixels is not None:

@@ -73,6 +73,7 @@ def test_the_logs_say_what_it_cost(tmp_path):
     for name, seconds in (("a", 90), ("b", 150)):
         (tmp_path / f"{name}.log").write_text(f"$ python x\n\r50%\n{TOOK} {seconds} s\n")
     assert cost(tmp_path) == " 2 commands took 4 minutes of a core." and cost(tmp_path / "none") == ""
+    assert cost(tmp_path, 150) == " 2 commands took 4 minutes of a core, and all together 2 minutes."
 
 
 def test_mixed_encoders(tiny_config, tiny_processor, tmp_path):

@@ -57,8 +57,15 @@ def test_sine_cosine_positions_tell_neighbours_from_far_patches_and_leave_class_
 
 
 def test_a_named_precision_is_taken_as_it_is():
-    assert pick_precision("no") == "no"
-    assert pick_precision("auto") in ("no", "bf16", "fp16")
+    assert pick_precision("no") == "no" and pick_precision("bf16") == "bf16"
+
+
+@pytest.mark.parametrize("gpu, native, wanted", [(True, True, "bf16"), (True, False, "fp16"), (False, False, "no")])
+def test_bfloat16_is_chosen_where_it_is_native(gpu, native, wanted, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    assert pick_precision("auto") == wanted
 
 
 def test_centring_makes_the_mean_embedding_zero_and_changes_no_difference(tiny_config):

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from demo import BENCHMARK, UNLABELLED_VIEWS
-from experiments import Finetuned
+from experiments import STEPS, Finetuned
 from jobs import Job
-from stages import LAUNCH, PYTHON, RENDER
+from stages import PYTHON, RENDER
 
 CAPTIONS = 4
 
@@ -21,16 +21,14 @@ class SeedJobs:
     def __init__(self, seed, work):
         self.seed, self.home, self.jobs = seed, Path(work) / f"seed-{seed}", {}
 
-    def _add(self, name, command, *needs):
+    def _add(self, name, command, *needs, option="--output"):
         output = self.home / name
-        self.jobs.setdefault(output, Job(output, [*command, "--output", output], needs))
+        self.jobs.setdefault(output, Job(output, [*command, option, output], needs))
         return output
 
     def _train(self, script, name, config, options, *needs):
-        output = self.home / name
-        command = [*LAUNCH, f"train/{script}.py", "--config", f"train/configs/{config}.yaml", "--seed", self.seed]
-        self.jobs.setdefault(output, Job(output, [*command, "--output_dir", output, *options], needs))
-        return output
+        command = [*PYTHON, f"train/{script}.py", "--cpu", "true", "--config", f"train/configs/{config}.yaml"]
+        return self._add(name, [*command, "--seed", self.seed, *options], *needs, option="--output_dir")
 
     def benchmark(self, domain):
         """The folder of the benchmark of a rendered domain, as ``load_dataset`` reads it."""
@@ -58,10 +56,10 @@ class SeedJobs:
         build += ["--attributes", words / "vocabulary.yaml"]
         return self._add(f"luperson-t-{dataset.name}", build, images, words)
 
-    def pretrained(self, model, steps=None):
+    def pretrained(self, model, steps=STEPS):
         """The folder of a :class:`experiments.Pretrained`, or with ``steps=0`` of what its pre-training begins with."""
-        data, name = self.dataset(model.dataset), model.name if steps is None else f"{model.name}-untrained"
-        options = ["--dataset", data, "--max_steps", model.steps if steps is None else steps, *model.options]
+        data, name = self.dataset(model.dataset), model.name if steps else f"{model.name}-untrained"
+        options = ["--dataset", data, "--max_steps", steps, *model.options]
         return self._train("pretrain", name, f"pretrain_tiny_{model.config}", options, data)
 
     def model(self, model):

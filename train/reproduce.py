@@ -3,28 +3,33 @@
     make reproduce                                  # all of it; or:
     python train/reproduce.py --only recipes        # one question
 
-About two hours on two cores, one run a core at a time. Every run that is complete is left alone, so it can be stopped
-and started again; a table whose runs are not all there says which are missing. Writes docs/reproduction.md and
-docs/reproduction.json.
+One run a core at a time; docs/reproduction.md says how long they took. Every run that is complete is left alone, so it
+can be stopped and started again; a table whose runs are not all there says which are missing. Writes
+docs/reproduction.md and docs/reproduction.json.
 """
 
 import argparse
 import json
 import platform
 import statistics
+import time
 from pathlib import Path
 
 from experiment_jobs import jobs_of, result_of
-from experiments import EXPERIMENTS
+from experiments import EXPERIMENTS, IMAGES, STEPS
 from jobs import TOOK, run_jobs
 from modeling_unipt.usable_cores import usable_cores
 from modeling_unipt.user_errors import run_command
+from run_arguments import pick_precision
 
 PREAMBLE = """# What each part is worth
 
 Rank-1 in percent of the tiny model on the synthetic benchmark: people whom no model saw in training, mean and standard
-deviation over the seeds. Chance is {chance:.1f} %. Made by `make reproduce` on {machine}, one core a run. These are
-measurements on rendered people; they agree with the paper's claims or not, and say nothing about photographs.{cost}
+deviation over the seeds. Chance is {chance:.1f} %. Every pre-training takes {steps} steps of 64 pairs, on {images:,}
+images where nothing else is said. These are measurements on rendered people; they agree with the paper's claims or not,
+and say nothing about photographs.
+
+Made by `make reproduce` on {machine}, one core a run.{cost}
 """
 
 
@@ -47,22 +52,29 @@ def cell(results):
     return text + (f" ({lost} of {len(results)} seeds missing)" if lost else "")
 
 
-def cost(logs):
-    """A sentence about how long the commands took whose logs say it."""
+def cost(logs, wall=None):
+    """A sentence about how long the commands took whose logs say it.
+
+    Args:
+        wall: seconds that they took together, if known.
+    """
     took = [
         int(line.removeprefix(TOOK).removesuffix("s"))
         for log in sorted(Path(logs).glob("*.log"))
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
         if line.startswith(TOOK)
     ]
-    return f" {len(took)} commands took {sum(took) / 60:.0f} minutes of a core." if took else ""
+    together = f", and all together {wall / 60:.0f} minutes" if wall else ""
+    return f" {len(took)} commands took {sum(took) / 60:.0f} minutes of a core{together}." if took else ""
 
 
 def markdown(experiments, results, cost=""):
     """The tables as one Markdown text."""
     queries = next((r for rows in results.values() for runs in rows.values() for r in runs if r), None)
     chance = 100 / queries["identities"] if queries else float("nan")
-    lines = [PREAMBLE.format(chance=chance, machine=f"{platform.machine()}, {len(usable_cores())} cores", cost=cost)]
+    precision = {"bf16": "bfloat16", "no": "float32"}[pick_precision("auto")]
+    machine = f"{platform.machine()}, {len(usable_cores())} cores, in {precision}"
+    lines = [PREAMBLE.format(chance=chance, steps=STEPS, images=IMAGES, machine=machine, cost=cost)]
     for name, experiment in experiments.items():
         seeds = ", ".join(map(str, experiment.seeds))
         lines += [
@@ -87,14 +99,17 @@ def main(argv=None):
     parser.add_argument("--output", default="docs/reproduction.json", help="(default: docs/reproduction.json)")
     arguments = parser.parse_args(argv)
     chosen = {name: EXPERIMENTS[name] for name in arguments.only or EXPERIMENTS}
-    missing = run_jobs(jobs_of(chosen, Path(arguments.work)), Path(arguments.work) / "logs")
+    work, begun = Path(arguments.work), time.perf_counter()
+    is_first = not work.exists()  # else some of it was made before
+    missing = run_jobs(jobs_of(chosen, work), work / "logs")
+    wall = time.perf_counter() - begun if is_first else None
     for output, reason in missing.items():
         print(f"missing: {output}: {reason}")
-    results = collect(EXPERIMENTS, Path(arguments.work))
+    results = collect(EXPERIMENTS, work)
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    spent = cost(Path(arguments.work) / "logs")
+    spent = cost(work / "logs", wall)
     output.with_suffix(".md").write_text(markdown(EXPERIMENTS, results, spent), encoding="utf-8")
     print(markdown(chosen, results))
 

@@ -7,6 +7,7 @@ import argparse
 import os
 
 from modeling_unipt.output_folders import finish_output, start_output
+from modeling_unipt.usable_cores import usable_cores
 from modeling_unipt.user_errors import UserError, run_command
 
 from .domains import DOMAINS
@@ -58,7 +59,7 @@ def _parse(arguments):
     add("--width", type=int, default=64, help="of each picture, in pixels")
     add("--test-identities", type=int, help="cuhk-pedes: people in the test split (default: a third)")
     add("--val-identities", type=int, help="cuhk-pedes: people in the val split (default: a twentieth, at least 2)")
-    add("--workers", type=int, default=os.cpu_count(), help="processes; the result does not depend on it")
+    add("--workers", type=int, default=len(usable_cores()), help="processes; the result does not depend on it")
     return parser.parse_args(arguments)
 
 
