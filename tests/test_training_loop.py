@@ -6,6 +6,8 @@ import math
 import pytest
 import torch
 
+import training_loop
+from joint_batch import joint_backward
 from modeling_unipt.user_errors import UserError
 from run_arguments import RunArguments, make_accelerator, make_schedulers
 from training_loop import run_training, start_tracking
@@ -25,20 +27,31 @@ class Numbers(torch.utils.data.Dataset):
 
 
 class OneNumber(torch.nn.Module):
+    """An objective: one number, and how far it is from those of the batch."""
+
     def __init__(self):
         super().__init__()
         self.value = torch.nn.Parameter(torch.zeros(()))
 
+    def inputs(self, batch):
+        return batch
+
+    def targets(self, batch):
+        return batch
+
     def forward(self, values):
-        return (self.value - values).square().mean()
+        return {"value": self.value.expand(len(values))}
+
+    def losses(self, features, targets):
+        return {"loss": (features["value"] - targets["values"]).square().mean()}
 
 
 def collate(samples):
     return {"values": torch.tensor(samples)}
 
 
-def loop(tmp_path, take_step=None, **options):
-    """(log, model) of a run into ``tmp_path``; ``take_step`` is given the accelerator before its own arguments."""
+def loop(tmp_path, **options):
+    """(log, model) of a run into ``tmp_path``."""
     settings = {"report_to": "none", "precision": "no", "num_workers": 0, "log_steps": 2, "save_steps": 4, "cpu": True}
     arguments = RunArguments(**settings | options)
     arguments.batch_size, arguments.max_steps, arguments.output_dir = 4, 10, str(tmp_path / "out")
@@ -46,44 +59,39 @@ def loop(tmp_path, take_step=None, **options):
     start_tracking(accelerator, tmp_path)
     model = OneNumber()
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.1)]
-
-    def step(prepared, batch, seed):
-        loss = prepared(**batch)
-        accelerator.backward(loss)
-        return {"loss": loss}
-
-    def given(*call):
-        return take_step(step, *call)
-
-    _, log = run_training(
-        accelerator, model, optimizers, make_schedulers(optimizers, arguments), Numbers(), collate,
-        given if take_step else step, arguments, tmp_path,
-    )  # fmt: skip
+    schedulers = make_schedulers(optimizers, arguments)
+    _, log = run_training(accelerator, model, optimizers, schedulers, Numbers(), collate, arguments, tmp_path)
     accelerator.end_training()
     return log, model
 
 
-def fails_at(wanted, loss=None, error=None):
-    """A step that is the ordinary one but for the ``wanted`` one, counted from 1."""
-    count = iter(range(1, 100))
+@pytest.fixture
+def fails_at(monkeypatch):
+    """Has a step, counted from 1, give another loss or an error."""
 
-    def take_step(step, prepared, batch, seed):
-        if next(count) != wanted:
-            return step(prepared, batch, seed)
-        if error:
-            raise error
-        return {"loss": torch.tensor(loss)}
+    def fail(wanted, loss=None, error=None):
+        count = iter(range(1, 100))
 
-    return take_step
+        def backward(*given):
+            if next(count) != wanted:
+                return joint_backward(*given)
+            if error:
+                raise error
+            return {"loss": torch.tensor(loss)}
+
+        monkeypatch.setattr(training_loop, "joint_backward", backward)
+
+    return fail
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 @pytest.mark.parametrize("wanted", [5, 7, 10])
-def test_a_loss_that_is_no_number_names_step_batch_and_checkpoint(tmp_path, loss, wanted):
+def test_a_loss_that_is_no_number_names_step_batch_and_checkpoint(tmp_path, fails_at, loss, wanted):
     from data import EpochBatches
 
+    fails_at(wanted, loss)
     with pytest.raises(UserError) as stopped:
-        loop(tmp_path, fails_at(wanted, loss))
+        loop(tmp_path)
     ids = ", ".join(f"image-{index}" for _, index in EpochBatches(12, 4, 0, 0, 10).keys_of(wanted - 1))
     assert f"the loss became {loss} at step {wanted}, on the batch of images {ids};" in str(stopped.value)
     last = "step-00000008" if wanted > 8 else "step-00000004"
@@ -92,34 +100,29 @@ def test_a_loss_that_is_no_number_names_step_batch_and_checkpoint(tmp_path, loss
     assert progress["log"][-1]["step"] == int(last[-2:])
 
 
-def test_a_bad_loss_is_never_saved(tmp_path):
+def test_a_bad_loss_is_never_saved(tmp_path, fails_at):
+    fails_at(4, math.nan)
     with pytest.raises(UserError, match="no checkpoint was written before"):
-        loop(tmp_path, fails_at(4, math.nan))
+        loop(tmp_path)
     assert not list((tmp_path / "checkpoints").glob("step-????????"))
 
 
-def test_out_of_memory_says_which_knob_and_keeps_the_checkpoint(tmp_path):
-    with pytest.raises(UserError, match="out of GPU memory at step 6: lower --batch_size; or set --gradient_check"):
-        loop(tmp_path, fails_at(6, error=torch.OutOfMemoryError()))
+@pytest.mark.parametrize(("chunk_size", "now"), [(0, "the whole batch"), (2, "2")])
+def test_out_of_memory_says_which_knob_and_keeps_the_checkpoint(tmp_path, fails_at, chunk_size, now):
+    fails_at(6, error=torch.OutOfMemoryError())
+    told = rf"out of GPU memory at step 6: lower --chunk_size \(now {now}\): the losses stay those of the batch; or set"
+    with pytest.raises(UserError, match=told):
+        loop(tmp_path, chunk_size=chunk_size)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000004"]
 
 
-def test_pretraining_out_of_memory_is_told_of_chunks(tmp_path):
-    from training_loop import out_of_memory
-
-    arguments = RunArguments()
-    arguments.chunk_size = 0
-    assert "lower --chunk_size (now the whole batch): the losses stay those of the batch" in str(
-        out_of_memory(0, arguments)
-    )
-
-
 @pytest.mark.parametrize("save_steps", [4, 5])
-def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path, save_steps):
+def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path, fails_at, save_steps):
     """Also from a checkpoint between two lines of the log."""
     whole, model = loop(tmp_path / "whole")
+    fails_at(7, error=torch.OutOfMemoryError())
     with pytest.raises(UserError):
-        loop(tmp_path / "stopped", fails_at(7, error=torch.OutOfMemoryError()), save_steps=save_steps)
+        loop(tmp_path / "stopped", save_steps=save_steps)
     resumed, again = loop(tmp_path / "stopped")
     drop = "samples_per_second"
     assert [{k: v for k, v in row.items() if k != drop} for row in resumed] == [
@@ -128,9 +131,10 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path, save_steps):
     assert float(again.value) == float(model.value)
 
 
-def test_a_half_written_checkpoint_is_never_chosen(tmp_path, capsys):
+def test_a_half_written_checkpoint_is_never_chosen(tmp_path, fails_at, capsys):
+    fails_at(7, error=torch.OutOfMemoryError())
     with pytest.raises(UserError):
-        loop(tmp_path, fails_at(7, error=torch.OutOfMemoryError()))
+        loop(tmp_path)
     (tmp_path / "checkpoints" / "step-00000006.partial").mkdir()
     loop(tmp_path)
     assert f"resuming at step 4 from {tmp_path}/checkpoints/step-00000004" in capsys.readouterr().out

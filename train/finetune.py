@@ -24,12 +24,6 @@ class FinetuneArguments(RunArguments):
     output_dir: str | None = field(default=None, metadata={"help": "folder for the fine-tuned model; must be new"})
     split: str = field(default="train", metadata={"help": "split of the dataset"})
     batch_size: int = field(default=64, metadata={"help": "captions a step, over all processes"})
-    chunk_size: int = field(
-        default=0,
-        metadata={
-            "help": "pairs in one forward pass of a process, 0: all of its share; the losses stay those of the batch"
-        },
-    )
     captions_per_person: int = field(
         default=0, metadata={"help": "captions of each person in a batch; 0: captions are shuffled, whoever they show"}
     )
@@ -90,7 +84,6 @@ def main(argv=None):
     from data import Collator, EpochBatches, IdentityPairs, load_rows, steps_per_epoch
     from finetuner import Finetuner, with_prototypes
     from identity_batches import IdentityBatches
-    from joint_batch import joint_backward
     from modeling_unipt.loading import load_unipt
     from optimizers import build_optimizers
     from training_loop import claim_output, run_training, save_result, start_tracking
@@ -156,9 +149,6 @@ def main(argv=None):
     if arguments.captions_per_person:
         sampler = partial(IdentityBatches, [person for *_, person in pairs.pairs], arguments.captions_per_person)
 
-    def take_step(prepared, batch, seed):
-        return joint_backward(accelerator, prepared, batch, arguments.chunk_size, seed)
-
     trained, log = run_training(
         accelerator,
         finetuner,
@@ -166,7 +156,6 @@ def main(argv=None):
         make_schedulers(optimizers, arguments),
         pairs,
         Collator(processor.tokenizer.pad_token_id),
-        take_step,
         arguments,
         folder,
         after_step=validation,

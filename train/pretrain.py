@@ -60,12 +60,6 @@ class PretrainArguments(RunArguments):
         default=0.0, metadata={"help": "weight of a loss that reads the attributes off both embeddings"}
     )
     batch_size: int = field(default=512, metadata={"help": "pairs a step, over all processes"})
-    chunk_size: int = field(
-        default=0,
-        metadata={
-            "help": "pairs in one forward pass of a process, 0: all of its share; the losses stay those of the batch"
-        },
-    )
     epochs: float = field(default=15, metadata={"help": "passes over the dataset, unless --max_steps is given"})
     max_steps: int = field(default=-1, metadata={"help": "number of steps; -1: by --epochs"})
     learning_rate: float = field(default=1e-5, metadata={"help": "peak rate of AdamW"})
@@ -184,7 +178,6 @@ def main(argv=None):
 
     from data import Collator, load_rows, steps_per_epoch
     from initialisation import centre_embeddings
-    from joint_batch import joint_backward
     from objective import PretrainingObjective
     from optimizers import build_optimizers
     from training_loop import claim_output, run_training, save_result, start_tracking
@@ -212,9 +205,6 @@ def main(argv=None):
     )
     accelerator.print(plan(arguments, len(rows), accelerator))
 
-    def take_step(prepared, batch, seed):
-        return joint_backward(accelerator, prepared, batch, arguments.chunk_size, seed)
-
     trained, log = run_training(
         accelerator,
         objective,
@@ -222,7 +212,6 @@ def main(argv=None):
         make_schedulers(optimizers, arguments),
         pairs,
         collator,
-        take_step,
         arguments,
         folder,
     )

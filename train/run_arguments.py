@@ -10,6 +10,12 @@ from native_bfloat16 import has_native_bfloat16
 
 @dataclass
 class RunArguments:
+    chunk_size: int = field(
+        default=0,
+        metadata={
+            "help": "pairs in one forward pass of a process, 0: all of its share; the losses stay those of the batch"
+        },
+    )
     scheduler: str = field(default="linear", metadata={"help": "transformers schedule after warm-up, to 0"})
     warmup_ratio: float = field(default=0.1, metadata={"help": "share of the steps with a rising rate"})
     max_grad_norm: float = field(default=1.0, metadata={"help": "0: no clipping"})
@@ -36,8 +42,9 @@ class RunArguments:
 
 
 TRACKING = "tracking"  # the folder of a tracker that writes files
-HOW_IT_RUNS = {"output_dir", "gradient_checkpointing", "torch_compile", "cpu", "num_workers", "save_steps", "log_steps"}
-HOW_IT_RUNS |= {"report_to", "chunk_size"}  # may change when a killed run is resumed
+# What may change when a killed run is resumed.
+HOW_IT_RUNS = {"output_dir", "chunk_size", "gradient_checkpointing", "torch_compile", "cpu", "num_workers"}
+HOW_IT_RUNS |= {"save_steps", "log_steps", "report_to"}
 
 
 def pick_precision(wanted):

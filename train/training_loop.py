@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from data import EpochBatches
+from joint_batch import joint_backward
 from modeling_unipt.output_folders import finish_output, start_output
 from modeling_unipt.user_errors import UserError
 from run_arguments import HOW_IT_RUNS, TRACKING
@@ -108,14 +109,10 @@ def check_finite(loss, step, dataset, batches, folder):
 
 def out_of_memory(step, arguments):
     """The UserError for an accelerator that has not the memory for a step."""
-    knob = "lower --batch_size"
-    if hasattr(arguments, "chunk_size"):
-        knob = (
-            f"lower --chunk_size (now {arguments.chunk_size or 'the whole batch'}): the losses stay those of the batch"
-        )
     return UserError(
-        f"out of GPU memory at step {step + 1}: {knob}; or set --gradient_checkpointing true or --precision bf16; then "
-        "run the command again: it goes on from its last checkpoint"
+        f"out of GPU memory at step {step + 1}: lower --chunk_size (now {arguments.chunk_size or 'the whole batch'}): "
+        "the losses stay those of the batch; or set --gradient_checkpointing true or --precision bf16; then run the "
+        "command again: it goes on from its last checkpoint"
     )
 
 
@@ -126,7 +123,6 @@ def run_training(
     schedulers,
     dataset,
     collator,
-    take_step,
     arguments,
     folder,
     after_step=None,
@@ -135,9 +131,8 @@ def run_training(
     """Train for ``arguments.max_steps`` steps, going on from the newest whole checkpoint below ``folder`` if any.
 
     Args:
-        take_step: (prepared model, batch, seed) -> dict of scalar tensors, all of which are logged; it has added the
-            gradients of "loss" to the parameters. Its random choices follow from the seed alone.
-        arguments: has max_steps, batch_size (global), seed, num_workers, save_steps, log_steps, max_grad_norm.
+        model: what :func:`joint_batch.joint_backward` calls an objective; all its losses are logged.
+        arguments: has max_steps, batch_size (global) and what :class:`run_arguments.RunArguments` has.
         folder: the work folder; checkpoints go to ``folder/checkpoints``.
         after_step (*optional*): (step, model) -> numbers to log for this step, a dict, or None.
         sampler: `EpochBatches`, or what is called and behaves like it.
@@ -176,7 +171,7 @@ def run_training(
         torch.manual_seed(seed)
         truncated = batch.pop("truncated").sum() if "truncated" in batch else 0
         try:
-            losses = take_step(model, batch, seed)
+            losses = joint_backward(accelerator, model, batch, arguments.chunk_size, seed)
             if arguments.max_grad_norm:
                 accelerator.clip_grad_norm_(model.parameters(), arguments.max_grad_norm)
             for part in (*optimizers, *schedulers):
