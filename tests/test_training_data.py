@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from build_tokenizers import bert_tokenizer
-from data import Collator, EpochBatches, PretrainingPairs, load_rows, mask_whole_words, tokenise
+from data import Collator, EpochBatches, IdentityPairs, PretrainingPairs, load_rows, mask_whole_words, tokenise
 from modeling_unipt.user_errors import UserError
 
 WORDS = ["a", "young", "woman", "wearing", "crimson", "trousers", "and", "carrying", "an", "umbrella", "walks"]
@@ -94,8 +94,34 @@ def test_pictures_of_any_mode_become_samples(tiny_processor, mode):
 
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 32, 3), dtype=np.uint8)).convert("L")
     row = {"image": image.convert(mode), "captions": ["a man in a red coat"], "image_id": "x"}
-    sample = PretrainingPairs([row], tiny_processor, seed=0)[0, 0]
+    sample = PretrainingPairs(Rows([row]), tiny_processor, seed=0)[0, 0]
     assert sample["pixel_values"].shape == (3, 96, 32) and sample["pixel_values"].isfinite().all()
+
+
+class Rows(list):
+    """A list of rows that gives several at once, as a ``datasets.Dataset`` does."""
+
+    def __getitems__(self, indices):
+        return [self[index] for index in indices]
+
+
+def test_samples_of_a_batch_are_those_that_are_made_alone(tiny_processor):
+    """Pictures of two sizes; several captions each, so that what is drawn shows."""
+    import datasets
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 255, (size, 40, 3), dtype=np.uint8)) for size in (64, 90, 64)]
+    captions = [[f"a {word} in a red {other}" for word in WORDS for other in WORDS] for _ in images]
+    rows = datasets.Dataset.from_dict({"image": images, "captions": captions, "person_id": [4, 4, 9]})
+    for samples in (PretrainingPairs(rows, tiny_processor, seed=3), IdentityPairs(rows, tiny_processor, seed=3)):
+        keys = [(epoch, index) for epoch in range(4) for index in (2, 0, len(samples) - 1)]
+        together = samples.__getitems__(keys)
+        assert len({sample["pixel_values"].numpy().tobytes() for sample in together}) > 3  # some are flipped
+        for key, sample in zip(keys, together, strict=True):
+            alone = samples[key]
+            assert alone.keys() == sample.keys()
+            assert all(np.array_equal(alone[name], sample[name]) for name in alone)
 
 
 def write_dataset(folder, columns):

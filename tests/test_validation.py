@@ -191,14 +191,15 @@ def samples_taken(monkeypatch):
     """A list that fills with (person_id, key) of every sample that training takes."""
     import data
 
-    taken, get = [], data.IdentityPairs.__getitem__
+    taken, get = [], data.IdentityPairs.__getitems__
 
-    def noted(self, key):
-        sample = get(self, key)
-        taken.append((self.person_ids[sample["person_index"]], key))
-        return sample
+    def noted(self, keys):
+        samples = get(self, keys)
+        people = [self.person_ids[sample["person_index"]] for sample in samples]
+        taken.extend(zip(people, keys, strict=True))
+        return samples
 
-    monkeypatch.setattr(data.IdentityPairs, "__getitem__", noted)
+    monkeypatch.setattr(data.IdentityPairs, "__getitems__", noted)
     return taken
 
 

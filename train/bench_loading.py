@@ -39,10 +39,12 @@ class LoadingCase:
 
 
 class ReadySamples(torch.utils.data.Dataset):
-    """The samples of ``keys``, made before any of them is asked for."""
+    """The samples of ``batches``, lists of keys, made before any of them is asked for."""
 
-    def __init__(self, pairs, keys):
-        self.size, self.samples = len(pairs), {key: pairs[key] for key in keys}
+    def __init__(self, pairs, batches):
+        self.size, self.samples = len(pairs), {}
+        for keys in batches:
+            self.samples |= zip(keys, pairs.__getitems__(keys), strict=True)
 
     def __len__(self):
         return self.size
@@ -61,10 +63,9 @@ def run(samples, *argv):
     def build_ready(rows, processor, arguments):
         pairs, facts = build_pairs(rows, processor, arguments)
         batches = EpochBatches(len(pairs), arguments.batch_size, arguments.seed, 0, arguments.max_steps)
-        keys = [key for batch in batches for key in batch]
         begun = time.process_time()
-        ready = ReadySamples(pairs, keys)
-        told["making"] = (time.process_time() - begun) / len(keys)
+        ready = ReadySamples(pairs, batches)
+        told["making"] = (time.process_time() - begun) / len(ready.samples)
         return ready, facts
 
     def note_end(optimizer, *_):

@@ -109,7 +109,47 @@ def text_number(text):
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 
-class PretrainingPairs(torch.utils.data.Dataset):
+class Samples(torch.utils.data.Dataset):
+    """Samples of a table of images, made a batch at a time: the loader hands :meth:`__getitems__` a batch of keys.
+
+    Args:
+        rows: ``datasets.Dataset`` with the column ``image``.
+        processor: `UniPTProcessor`.
+        seed: of every random choice.
+    """
+
+    def __init__(self, rows, processor, seed):
+        self.rows, self.processor, self.seed = rows, processor, seed
+
+    def __getitem__(self, key):
+        return self.__getitems__([key])[0]
+
+    def row_of(self, index):
+        """Which row of the table sample ``index`` shows."""
+        return index
+
+    def name_of(self, index):
+        """What a message calls a sample."""
+        row = self.row_of(index)
+        return self.rows[row].get("image_id", f"row {row}")
+
+    def __getitems__(self, keys):
+        """The samples of a list of keys (epoch, index), a dict each."""
+        rows = self.rows.__getitems__([self.row_of(index) for _, index in keys])
+        samples, images = [], []
+        for (epoch, index), row in zip(keys, rows, strict=True):
+            sample, image = self.drawn(epoch, index, row, np.random.default_rng([self.seed, epoch, index]))
+            samples.append(sample)
+            images.append(image)
+        pixels = self.processor.image_processor(images, return_tensors="pt")["pixel_values"]
+        return [sample | {"pixel_values": picture} for sample, picture in zip(samples, pixels, strict=True)]
+
+    def drawn(self, epoch, index, row, rng):
+        """(what a sample has beside its pixels, its picture), drawn by ``rng``, a ``numpy.random.Generator``."""
+        raise NotImplementedError
+
+
+class PretrainingPairs(Samples):
     """One sample an image: the picture, one caption drawn afresh each epoch, and its masked copy for MLM.
 
     Args:
@@ -120,29 +160,20 @@ class PretrainingPairs(torch.utils.data.Dataset):
     """
 
     def __init__(self, rows, processor, seed, sampler=None, facts=None, identified=False):
-        self.rows, self.processor, self.seed = rows, processor, seed
+        super().__init__(rows, processor, seed)
         self.sampler, self.facts, self.identified = sampler, facts, identified
 
     def __len__(self):
         return len(self.rows)
 
-    def name_of(self, index):
-        """What a message calls a sample."""
-        return self.rows[index].get("image_id", f"row {index}")
-
-    def __getitem__(self, key):
-        epoch, index = key
-        rng = np.random.default_rng([self.seed, epoch, index])
-        row = self.rows[index]
+    def drawn(self, epoch, index, row, rng):
         if self.sampler is None:
             caption = row["captions"][int(rng.integers(len(row["captions"])))]
         else:
             caption, told = self.sampler.draw(row["attributes"], self.seed, row["image_id"], epoch)
         encoding, truncated = tokenise(self.processor.tokenizer, caption)
         mlm_input_ids, mlm_labels = mask_whole_words(encoding, self.processor.tokenizer, rng)
-        image = augment(to_rgb(row["image"]), rng)
         sample = {
-            "pixel_values": self.processor.image_processor(image, return_tensors="pt")["pixel_values"][0],
             "input_ids": encoding["input_ids"],
             "mlm_input_ids": mlm_input_ids,
             "mlm_labels": mlm_labels,
@@ -154,15 +185,15 @@ class PretrainingPairs(torch.utils.data.Dataset):
         if self.identified:
             sample["image_ids"] = text_number(row["duplicate_of"] or row["image_id"])
             sample["text_ids"] = text_number(caption)
-        return sample
+        return sample, augment(to_rgb(row["image"]), rng)
 
 
-class IdentityPairs(torch.utils.data.Dataset):
+class IdentityPairs(Samples):
     """One sample a caption, as the benchmarks count them: its text, its image, the index of its identity, and the draw
     of its negatives, see :func:`losses.ranking_loss`."""
 
     def __init__(self, rows, processor, seed):
-        self.rows, self.processor, self.seed = rows, processor, seed
+        super().__init__(rows, processor, seed)
         table = rows.select_columns(["person_id", "captions"])
         self.person_ids = sorted(set(table["person_id"]))
         index_of = {person_id: index for index, person_id in enumerate(self.person_ids)}
@@ -175,24 +206,15 @@ class IdentityPairs(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.pairs)
 
-    def name_of(self, index):
-        """What a message calls a sample."""
-        row = self.pairs[index][0]
-        return self.rows[row].get("image_id", f"row {row}")
+    def row_of(self, index):
+        return self.pairs[index][0]
 
-    def __getitem__(self, key):
-        epoch, index = key
-        row, caption, person = self.pairs[index]
-        rng = np.random.default_rng([self.seed, epoch, index])
-        image = augment(to_rgb(self.rows[row]["image"]), rng)
+    def drawn(self, epoch, index, row, rng):
+        _, caption, person = self.pairs[index]
+        image = augment(to_rgb(row["image"]), rng)
         encoding, truncated = tokenise(self.processor.tokenizer, caption)
-        return {
-            "pixel_values": self.processor.image_processor(image, return_tensors="pt")["pixel_values"][0],
-            "input_ids": encoding["input_ids"],
-            "person_index": person,
-            "truncated": truncated,
-            "picks": rng.random(2),
-        }
+        sample = {"input_ids": encoding["input_ids"], "person_index": person, "truncated": truncated}
+        return sample | {"picks": rng.random(2)}, image
 
 
 class Collator:
