@@ -123,8 +123,12 @@ def test_a_loop_on_ready_samples_trains_on_the_same_ones(encoders, tmp_path):
 
 
 def test_ready_samples_are_made_beforehand():
-    pairs = {(0, 1): "one", (0, 2): "two", (1, 1): "three"}
-    samples = bench_loading.ReadySamples(pairs, [(0, 1), (1, 1)])
+    class Pairs(dict):
+        def __getitems__(self, keys):
+            return [self[key] for key in keys]
+
+    pairs = Pairs({(0, 1): "one", (0, 2): "two", (1, 1): "three"})
+    samples = bench_loading.ReadySamples(pairs, [[(0, 1)], [(1, 1)]])
     pairs.clear()
     assert samples[0, 1] == "one" and samples[1, 1] == "three" and len(samples) == 3
 
