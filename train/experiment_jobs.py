@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from demo import BENCHMARK, UNLABELLED_VIEWS
-from experiments import STEPS, Finetuned
+from experiments import Finetuned
 from jobs import Job
 from stages import PYTHON, RENDER
 
@@ -56,10 +56,10 @@ class SeedJobs:
         build += ["--attributes", words / "vocabulary.yaml"]
         return self._add(f"luperson-t-{dataset.name}", build, images, words)
 
-    def pretrained(self, model, steps=STEPS):
+    def pretrained(self, model, steps=None):
         """The folder of a :class:`experiments.Pretrained`, or with ``steps=0`` of what its pre-training begins with."""
-        data, name = self.dataset(model.dataset), model.name if steps else f"{model.name}-untrained"
-        options = ["--dataset", data, "--max_steps", steps, *model.options]
+        data, name = self.dataset(model.dataset), model.name if steps is None else f"{model.name}-untrained"
+        options = ["--dataset", data, "--max_steps", model.steps if steps is None else steps, *model.options]
         return self._train("pretrain", name, f"pretrain_tiny_{model.config}", options, data)
 
     def model(self, model):

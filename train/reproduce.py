@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from experiment_jobs import jobs_of, result_of
-from experiments import EXPERIMENTS, IMAGES, STEPS
+from experiments import EXPERIMENTS, IMAGES
 from jobs import TOOK, run_jobs
 from modeling_unipt.usable_cores import usable_cores
 from modeling_unipt.user_errors import run_command
@@ -25,9 +25,8 @@ from run_arguments import pick_precision
 PREAMBLE = """# What each part is worth
 
 Rank-1 in percent of the tiny model on the synthetic benchmark: people whom no model saw in training, mean and standard
-deviation over the seeds. Chance is {chance:.1f} %. Every pre-training takes {steps} steps of 64 pairs, on {images:,}
-images where nothing else is said. These are measurements on rendered people; they agree with the paper's claims or not,
-and say nothing about photographs.
+deviation over the seeds. Chance is {chance:.1f} %. Pre-trainings have {images:,} images where nothing else is said. These
+are measurements on rendered people; they agree with the paper's claims or not, and say nothing about photographs.
 
 Made by `make reproduce` on {machine}, one core a run.{cost}
 """
@@ -74,7 +73,7 @@ def markdown(experiments, results, cost=""):
     chance = 100 / queries["identities"] if queries else float("nan")
     precision = {"bf16": "bfloat16", "no": "float32"}[pick_precision("auto")]
     machine = f"{platform.machine()}, {len(usable_cores())} cores, in {precision}"
-    lines = [PREAMBLE.format(chance=chance, steps=STEPS, images=IMAGES, machine=machine, cost=cost)]
+    lines = [PREAMBLE.format(chance=chance, images=IMAGES, machine=machine, cost=cost)]
     for name, experiment in experiments.items():
         seeds = ", ".join(map(str, experiment.seeds))
         lines += [
