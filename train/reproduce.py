@@ -25,8 +25,8 @@ from run_arguments import pick_precision
 PREAMBLE = """# What each part is worth
 
 Rank-1 in percent of the tiny model on the synthetic benchmark: people whom no model saw in training, mean and standard
-deviation over the seeds. Chance is {chance:.1f} %. Pre-trainings have {images:,} images where nothing else is said. These
-are measurements on rendered people; they agree with the paper's claims or not, and say nothing about photographs.
+deviation over the seeds. Chance is {chance:.1f} %. Pre-trainings have {images:,} images where nothing else is said.
+These are measurements on rendered people; they agree with the paper's claims or not, and say nothing about photographs.
 
 Made by `make reproduce` on {machine}, one core a run.{cost}
 """
