@@ -6,6 +6,7 @@ from losses import identification_loss, ranking_loss, similarity_distribution_lo
 from modeling_unipt.configuration_unipt import PROTOTYPE_SIZES, UniPTConfig
 from modeling_unipt.modeling_unipt import UniPTModel
 from modeling_unipt.user_errors import UserError
+from text_passes import text_features
 
 
 def with_prototypes(model, sizes):
@@ -78,7 +79,7 @@ class Finetuner(torch.nn.Module):
             ``unified_image_embeds`` (n, embedding_dim) and ``unified_identification`` (n,).
         """
         images = self.model.get_image_features(pixel_values=pixel_values)
-        texts = self.model.get_text_features(input_ids=input_ids, attention_mask=attention_mask)
+        texts = text_features(self.model, input_ids, attention_mask)
         pooled = texts.global_output, images.global_output
         features = dict(zip(("text_embeds", "image_embeds"), pooled, strict=True))
         features["identification"] = self._identification([self.classifier], pooled, person_index)

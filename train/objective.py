@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from attribute_facts import log_truth
 from losses import attribute_loss
 from modeling_unipt.modeling_unipt import IGNORED_LABEL, contrastive_loss
+from text_passes import text_features
 
 COMPARED = ("told", "shown", "image_ids", "text_ids")
 
@@ -70,7 +71,7 @@ class PretrainingObjective(torch.nn.Module):
         contrasted = mlm_input_ids if self.arguments.mask_contrast else input_ids
         if both:  # one pass of both texts: its weights' gradients are added up once
             contrasted, attention_mask = torch.cat([input_ids, mlm_input_ids]), attention_mask.repeat(2, 1)
-        texts = unipt.get_text_features(contrasted, attention_mask)
+        texts = text_features(unipt, contrasted, attention_mask)
         images = unipt.get_image_features(pixel_values)
         text_embeds, tokens = texts.pooler_output[: len(pixel_values)], texts.last_hidden_state[-len(pixel_values) :]
         features["text_embeds"], features["image_embeds"] = text_embeds, images.pooler_output
