@@ -14,6 +14,7 @@ import huggingface_hub
 import pytest
 from conftest import draw_person
 from hub_stand_in import TOKEN, HubStandIn
+from kill_tree import kill_tree
 
 from dataset_builders.luperson_t import main
 from dataset_builders.shard_work import held
@@ -165,10 +166,9 @@ def test_two_processes_killed_at_random_come_to_the_same_repository(arguments, h
     command, chance = [*launch, "dataset_builders.luperson_t", *arguments, "--push-to-hub", REPO], random.Random(0)
     quiet = {"cwd": ROOT, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     for _ in range(6):
-        process = subprocess.Popen(command, start_new_session=True, **quiet)
+        process = subprocess.Popen(command, **quiet)
         time.sleep(chance.uniform(4, 12))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_tree(process)
     subprocess.run(command, check=True, timeout=240, **quiet)
     assert contents(tmp_path / "out") == contents(whole)
     assert_whole(hub, whole)

@@ -1,9 +1,7 @@
 """The LUPerson-T build shared by processes and killed at any moment: always the same bytes."""
 
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import draw_person
+from kill_tree import kill_tree
 
 from dataset_builders import luperson_t
 from dataset_builders.luperson_t import main
@@ -173,22 +172,24 @@ def test_a_scorer_that_cannot_be_loaded_leaves_nothing(crops, tmp_path):
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.timeout(900)
 def test_killed_at_random_moments_it_comes_to_the_same_bytes(crops, tiny_clip_folder, whole, tmp_path, processes):
+    """Moments of all the time that a run takes here, from the loading of libraries on."""
     output, chance = tmp_path / "out", random.Random(processes)
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     launch = launch if processes == 2 else [sys.executable]
     command = [*launch, "-m", "dataset_builders.luperson_t", *arguments(crops, tiny_clip_folder, output)]
+    begun = time.monotonic()
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=240)
+    took = time.monotonic() - begun
     for _ in range(10):
         if output.exists():
             assert contents(output) == whole
             shutil.rmtree(output)
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(chance.uniform(2.5, 9))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.3, 1) * took)
+        kill_tree(process)
     if not output.exists():
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=240)
+        finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+        assert not finished.returncode, finished.stderr
     assert contents(output) == whole
 
 

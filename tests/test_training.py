@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kill_tree import kill_tree
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -162,8 +163,6 @@ def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders
     """Two steps an epoch, a checkpoint every 15: some lie within an epoch."""
     import time
 
-    import psutil
-
     def command(name):
         common = ["--max_steps", "120", "--save_steps", "15", "--precision", "no", "--cpu", "true"]
         data = ["--dataset", benchmark, "--output_dir", tmp_path / name]
@@ -175,9 +174,7 @@ def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders
     deadline = time.monotonic() + 120
     while not list(checkpoints.glob("step-????????")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    for each in [*psutil.Process(process.pid).children(recursive=True), process]:  # torchrun's workers too
-        each.kill()
-    process.wait()
+    kill_tree(process)
     assert not (tmp_path / "killed").exists()
     resumed = subprocess.run(command("killed"), cwd=ROOT, check=True, capture_output=True, text=True)
     assert "resuming at step" in resumed.stdout
