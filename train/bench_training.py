@@ -18,6 +18,7 @@ import pretrain
 from arguments import parse_arguments
 from bench_figures import Figure
 from bench_loading import LoadingCase, measure_loading
+from bench_text_passes import measure_text_passes
 from modeling_unipt.modeling_unipt import contrastive_loss
 from native_bfloat16 import has_native_bfloat16
 from objective import PretrainingObjective
@@ -203,6 +204,8 @@ def measure(folder):
     tiny = ["--config", "pretrain_tiny_paper.yaml", "--centre_embeddings", "false"]
     for encoder, kind in (("vision_model", "vit-tiny"), ("text_model", "bert-tiny")):
         tiny += [f"--{encoder}", str(ROOT / "train" / "configs" / kind)]
+    measured = [*tiny, "--cpu", "true", "--precision", "no", "--report_to", "none"]
+    yield from measure_text_passes(measured, 64, "tiny, captions of the sample dataset")
     yield from measure_loading(LoadingCase("DeiT-S", paper_options(encoders, "deit-s"), CPU_BATCH, 4, 0.9), folder)
     yield from measure_loading(LoadingCase("tiny", tiny, 64, 12), folder)
     if torch.cuda.is_available():
