@@ -7,12 +7,12 @@ import psutil
 
 def kill_tree(process):
     """SIGKILL to a ``subprocess.Popen`` and its descendants; returns when none is left."""
-    launcher = psutil.Process(process.pid)
+    launcher, tree = psutil.Process(process.pid), []
     with contextlib.suppress(psutil.NoSuchProcess):
         launcher.suspend()  # it starts no more
-        tree = [*launcher.children(recursive=True), launcher]
-        for each in tree:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        process.wait()
-        psutil.wait_procs(tree)
+        tree = launcher.children(recursive=True)
+    for each in [*tree, launcher]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.wait()
+    psutil.wait_procs(tree)

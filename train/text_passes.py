@@ -9,9 +9,10 @@ PASSES, LEAST_TEXTS = 4, 8
 
 
 def passes_by_length(attention_mask):
-    """[(rows, length of the longest)] of each pass over a right-padded (texts, tokens) mask, shortest texts first."""
+    """[(rows, length of the longest)] of each pass over a right-padded (texts, tokens) mask of at least ``LEAST_TEXTS``
+    texts, shortest first."""
     lengths = attention_mask.sum(dim=1)
-    passes = max(1, min(PASSES, len(lengths) // LEAST_TEXTS))
+    passes = min(PASSES, len(lengths) // LEAST_TEXTS)
     return [(rows, int(lengths[rows].max())) for rows in lengths.argsort(stable=True).tensor_split(passes)]
 
 
