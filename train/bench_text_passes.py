@@ -4,13 +4,13 @@ Forward and backward of the tiny model by recipe paper, on captions of the sampl
 :mod:`text_passes` and with all texts in one pass.
 """
 
-import statistics
-import time
+from functools import partial
 
 import pretrain
 import text_passes
 from arguments import parse_arguments
 from bench_figures import Figure
+from bench_in_turn import in_turn
 from data import Collator, load_rows
 from joint_batch import joint_backward
 from objective import PretrainingObjective
@@ -43,19 +43,17 @@ def sample_step(options, batch_size):
 def measure_text_passes(options, batch_size, name):
     """The figures of both ways, measured in turn."""
     step, several = sample_step(options, batch_size), text_passes.PASSES
-    taken, losses = {several: [], 1: []}, {}
+
+    def way(passes):
+        text_passes.PASSES = passes
+        return step()
+
     try:
-        for repetition in range(REPETITIONS + 1):
-            for passes, seconds in taken.items():
-                text_passes.PASSES = passes
-                begun = time.perf_counter()
-                losses[passes] = step()
-                if repetition:  # the first is for warming up
-                    seconds.append(time.perf_counter() - begun)
+        timed = in_turn({passes: partial(way, passes) for passes in (several, 1)}, REPETITIONS)
     finally:
         text_passes.PASSES = several
-    ratio = statistics.median(taken[1]) / statistics.median(taken[several])
+    ratio, difference = timed[1].seconds / timed[several].seconds, abs(timed[several].result - timed[1].result)
     return [
         Figure(f"{name}: texts in {several} passes by length / in one", ratio, ""),
-        Figure(f"{name}: difference of the two losses", abs(losses[several] - losses[1]), "", at_most=1e-3),
+        Figure(f"{name}: difference of the two losses", difference, "", at_most=1e-3),
     ]

@@ -8,8 +8,8 @@ With a GPU: ViT-B/16 + BERT-base, forward, backward and AdamW under autocast, th
 model's own arithmetic makes up (:func:`flops_of_a_pair`), and the paper's pre-training projected from it.
 """
 
-import statistics
 import time
+from functools import partial
 
 import torch
 from torch.nn import functional as F
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 import pretrain
 from arguments import parse_arguments
 from bench_figures import Figure
+from bench_in_turn import in_turn
 from bench_loading import LoadingCase, measure_loading
 from bench_text_passes import measure_text_passes
 from modeling_unipt.modeling_unipt import contrastive_loss
@@ -114,25 +115,21 @@ def straightforward_step(objective, batch, padded_tokens=PADDED_TOKENS):
 
 def measure_step(objective, batch, name, repetitions=REPETITIONS):
     """The figures of both graphs, measured in turn."""
-    steps = {"project": project_step, "straightforward": straightforward_step}
-    taken, processor, losses = {way: [] for way in steps}, {way: [] for way in steps}, {}
-    for repetition in range(repetitions + 1):
-        for way, step in steps.items():
-            objective.zero_grad()
-            begun, on_processor = time.perf_counter(), time.process_time()
-            losses[way] = float(step(objective, batch))
-            if repetition:  # the first is for warming up
-                taken[way].append(time.perf_counter() - begun)
-                processor[way].append(time.process_time() - on_processor)
-    of_processor = statistics.median(processor["straightforward"]) / statistics.median(processor["project"])
-    rates = {way: len(batch["input_ids"]) / statistics.median(seconds) for way, seconds in taken.items()}
-    difference = abs(losses["project"] - losses["straightforward"])
+
+    def way(step):
+        objective.zero_grad()
+        return float(step(objective, batch))
+
+    timed = in_turn(
+        {"project": partial(way, project_step), "straightforward": partial(way, straightforward_step)}, repetitions
+    )
+    ours, theirs, size = timed["project"], timed["straightforward"], len(batch["input_ids"])
     return [
-        Figure(f"{name}: step", rates["project"], "samples/s"),
-        Figure(f"{name}: straightforward graph", rates["straightforward"], "samples/s"),
-        Figure(f"{name}: step / straightforward", rates["project"] / rates["straightforward"], "", at_least=2.2),
-        Figure(f"{name}: less processor time, times", of_processor, ""),
-        Figure(f"{name}: difference of the two losses", difference, "", at_most=1e-3),
+        Figure(f"{name}: step", size / ours.seconds, "samples/s"),
+        Figure(f"{name}: straightforward graph", size / theirs.seconds, "samples/s"),
+        Figure(f"{name}: step / straightforward", theirs.seconds / ours.seconds, "", at_least=2.2),
+        Figure(f"{name}: less processor time, times", theirs.processor / ours.processor, ""),
+        Figure(f"{name}: difference of the two losses", abs(ours.result - theirs.result), "", at_most=1e-3),
     ]
 
 
