@@ -14,24 +14,24 @@ COEFFICIENTS = 3.4445, -4.7750, 2.0315  # of the odd quintic that is iterated: s
 ITERATIONS = 5
 
 
-def orthogonalise(matrix):
-    """(rows, columns): ``matrix`` with its singular values brought to about 1 (0.7 to 1.2), its vectors kept."""
+def orthogonalise(matrices):
+    """(N, rows, columns): ``matrices`` with singular values brought to about 1 (0.7 to 1.2), their vectors kept."""
     a, b, c = COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    wide = matrix.to(torch.bfloat16 if has_native_bfloat16(matrix.device.type) else torch.float32)
-    wide = wide.T if tall else wide
-    wide = wide / wide.norm().clamp(min=1e-7)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    wide = matrices.to(torch.bfloat16 if has_native_bfloat16(matrices.device.type) else torch.float32)
+    wide = wide.mT if tall else wide
+    wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(ITERATIONS):
-        gram = wide @ wide.T
-        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return wide.T if tall else wide
+        gram = wide @ wide.mT
+        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return wide.mT if tall else wide
 
 
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised, with decoupled weight decay.
 
     Args:
-        params: matrices (rows, columns), or groups of them.
+        params: matrices (rows, columns), or groups of them; those of a shape are orthogonalised together.
         lr: step length of a square matrix; times sqrt(rows / columns) where that is more than 1.
     """
 
@@ -46,10 +46,14 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            alike = {}
             for matrix in group["params"]:
                 if matrix.grad is not None:
-                    length = group["lr"] * math.sqrt(max(1, matrix.shape[0] / matrix.shape[1]))
-                    direction = orthogonalise(self._direction(matrix, group["momentum"]))
+                    alike.setdefault(matrix.shape, []).append(matrix)
+            for (rows, columns), matrices in alike.items():
+                length = group["lr"] * math.sqrt(max(1, rows / columns))
+                directions = orthogonalise(torch.stack([self._direction(m, group["momentum"]) for m in matrices]))
+                for matrix, direction in zip(matrices, directions, strict=True):
                     matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-length)
         return loss
 

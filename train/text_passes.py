@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from modeling_unipt.modeling_unipt import UniPTFeatures
 
-PASSES, LEAST_TEXTS = 4, 8
+PASSES, LEAST_TEXTS = 2, 8
 
 
 def passes_by_length(attention_mask):
