@@ -5,7 +5,7 @@ import torch
 
 from initialisation import centre_embeddings, start_from_sine_cosine_positions
 from optimizers import build_optimizers, parameter_groups
-from run_arguments import pick_precision
+from run_arguments import convolve_in_float32, pick_precision
 
 
 def names_of(model, optimizer):
@@ -66,6 +66,21 @@ def test_bfloat16_is_chosen_where_it_is_native(gpu, native, wanted, monkeypatch)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
     assert pick_precision("auto") == wanted
+    assert pick_precision("auto", cpu=True) == ("bf16" if native else "no")
+
+
+def test_patches_are_cut_in_float32_on_a_cpu(tiny_config):
+    from modeling_unipt import UniPTModel
+
+    model, pictures, seen = UniPTModel(tiny_config()), torch.randn(2, 3, 64, 64), {}
+    projection = model.vision_model.embeddings.patch_embeddings.projection
+    projection.register_forward_hook(lambda module, given, found: seen.update(patches=found))
+    convolve_in_float32(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        embeds = model.get_image_features(pictures).pooler_output
+    assert seen["patches"].dtype == torch.float32 and embeds.dtype == torch.bfloat16
+    embeds.float().sum().backward()
+    assert projection.weight.grad.abs().sum() > 0
 
 
 def test_centring_makes_the_mean_embedding_zero_and_changes_no_difference(tiny_config):

@@ -229,6 +229,7 @@ def test_released_weights_of_half_precision_are_trained_in_full(tiny_unipt_folde
         ({"validation_split": "train"}, "--validation_split train is what is trained on"),
         ({"validation_split": "dev"}, "has no split 'dev'; it has train, validation, test"),
         ({"eval_steps": -1}, "--eval_steps -1 must not be negative"),
+        ({"chunk_size": -1}, "--chunk_size -1 must not be negative"),
         ({"captions_per_person": 9}, "--captions_per_person 9 must lie between 0 and the batch size, 8"),
         ({"prototype_heads": 0}, "prototype_heads is 0; it must be at least 1"),
     ],
@@ -247,10 +248,10 @@ def test_too_few_people_to_hold_out(without_val):
     with pytest.raises(
         UserError, match="there are 3 people to train on; 2 held out to choose a checkpoint leave too few"
     ):
-        validation_rows(rows.select(range(6)), arguments, ["person_id"])
+        validation_rows({"train": rows.select(range(6))}, arguments, ["person_id"])
     arguments.held_out_people = 1.5
     with pytest.raises(UserError, match="--held_out_people 1.5 must lie between 0 and 1"):
-        validation_rows(rows, arguments, ["person_id"])
+        validation_rows({"train": rows}, arguments, ["person_id"])
 
 
 def test_a_model_with_prototypes_is_not_trained_without_them(whole, benchmark, tmp_path):

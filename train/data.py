@@ -36,14 +36,18 @@ def load_splits(name):
 
 
 def load_rows(name, split, columns):
-    """One split of :func:`load_splits`.
+    """One split of :func:`load_splits`, as :func:`rows_of` gives it."""
+    return rows_of(load_splits(name), name, split, columns)
+
+
+def rows_of(found, name, split, columns):
+    """One split of what :func:`load_splits` ``found`` at a name.
 
     Args:
         columns: the columns that the caller needs.
     Raises:
-        UserError: as that, or there is no such split or column, or no row.
+        UserError: there is no such split or column, or no row.
     """
-    found = load_splits(name)
     if split not in found:
         raise UserError(f"dataset '{name}' has no split '{split}'; it has {', '.join(found)}")
     rows = found[split]

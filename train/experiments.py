@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-IMAGES, STEPS, LONG = 3600, 220, 480
+IMAGES, STEPS, LONG = 3600, 180, 450
 TEMPERATURE = ("--logit_scale", 14.3, "--learnable_logit_scale", "true")
 
 

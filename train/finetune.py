@@ -70,7 +70,7 @@ def main(argv=None):
         raise UserError(
             f"--batch_size {arguments.batch_size} is too small: a ranking loss needs a negative in the batch"
         )
-    for name in ("granularity_loss_weight", "eval_steps", "chunk_size"):
+    for name in ("granularity_loss_weight", "eval_steps"):
         if getattr(arguments, name) < 0:
             raise UserError(f"--{name} {getattr(arguments, name)} must not be negative")
     if not 0 <= arguments.captions_per_person <= arguments.batch_size:
@@ -81,7 +81,7 @@ def main(argv=None):
 
     from accelerate.utils import set_seed
 
-    from data import Collator, EpochBatches, IdentityPairs, load_rows, steps_per_epoch
+    from data import Collator, EpochBatches, IdentityPairs, load_splits, rows_of, steps_per_epoch
     from finetuner import Finetuner, with_prototypes
     from identity_batches import IdentityBatches
     from modeling_unipt.loading import load_unipt
@@ -90,9 +90,11 @@ def main(argv=None):
     from validation import Validation, validation_rows
 
     columns = ["image", "captions", "person_id"]
-    rows = load_rows(arguments.dataset, arguments.split, columns)
+    splits = load_splits(arguments.dataset)
     if arguments.eval_steps:
-        rows, rows_to_validate, record = validation_rows(rows, arguments, columns)
+        rows, rows_to_validate, record = validation_rows(splits, arguments, columns)
+    else:
+        rows = rows_of(splits, arguments.dataset, arguments.split, columns)
     model, processor = load_unipt(arguments.model)
     model.float()  # released weights are rounded to half precision
     if arguments.granularity_loss_weight:

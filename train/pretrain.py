@@ -127,8 +127,6 @@ def check(arguments):
         raise UserError("--mask_contrast needs the masked text, so --mlm_loss_weight must not be 0")
     if arguments.attribute_loss_weight < 0:
         raise UserError(f"--attribute_loss_weight {arguments.attribute_loss_weight} must not be negative")
-    if arguments.chunk_size < 0:
-        raise UserError(f"--chunk_size {arguments.chunk_size} must not be negative")
     if arguments.logit_scale <= 0:
         raise UserError(f"--logit_scale {arguments.logit_scale} must be positive")
 

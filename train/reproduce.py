@@ -71,7 +71,7 @@ def markdown(experiments, results, cost=""):
     """The tables as one Markdown text."""
     queries = next((r for rows in results.values() for runs in rows.values() for r in runs if r), None)
     chance = 100 / queries["identities"] if queries else float("nan")
-    machine = f"{platform.machine()}, {len(usable_cores())} cores, precision {pick_precision('auto')}"
+    machine = f"{platform.machine()}, {len(usable_cores())} cores, precision {pick_precision('auto', cpu=True)}"
     lines = [PREAMBLE.format(chance=chance, images=IMAGES, machine=machine, cost=cost)]
     for name, experiment in experiments.items():
         seeds = ", ".join(map(str, experiment.seeds))

@@ -40,6 +40,10 @@ class RunArguments:
         default="tensorboard", metadata={"help": "a tracker of Accelerate, or none; all goes to training_log.json too"}
     )
 
+    def __post_init__(self):
+        if self.chunk_size < 0:
+            raise UserError(f"--chunk_size {self.chunk_size} must not be negative")
+
 
 TRACKING = "tracking"  # the folder of a tracker that writes files
 # What may change when a killed run is resumed.
@@ -47,13 +51,17 @@ HOW_IT_RUNS = {"output_dir", "chunk_size", "gradient_checkpointing", "torch_comp
 HOW_IT_RUNS |= {"save_steps", "log_steps", "report_to"}
 
 
-def pick_precision(wanted):
-    """Resolve ``auto`` to ``bf16`` where GPU or CPU computes in it natively, else to ``no``."""
+def pick_precision(wanted, cpu=False):
+    """Resolve ``auto`` to ``bf16`` where GPU or CPU computes in it natively, else to ``fp16`` or ``no``.
+
+    Args:
+        cpu: whether the run stays on the CPU even where there is a GPU.
+    """
     import torch
 
     if wanted != "auto":
         return wanted
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and not cpu:
         return "bf16" if has_native_bfloat16("cuda") else "fp16"
     return "bf16" if has_native_bfloat16("cpu") else "no"
 
@@ -90,7 +98,7 @@ def make_accelerator(arguments):
 
     accelerator = Accelerator(
         cpu=arguments.cpu,
-        mixed_precision=pick_precision(arguments.precision),
+        mixed_precision=pick_precision(arguments.precision, arguments.cpu),
         dataloader_config=DataLoaderConfiguration(split_batches=True),
         dynamo_backend="inductor" if arguments.torch_compile else None,
         log_with=_tracker(arguments.report_to),

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from data import load_rows, load_splits
+from data import rows_of
 from evaluate_retrieval import embed_rows, measure
 from evaluation_report import write_aside
 from modeling_unipt.user_errors import UserError
@@ -18,11 +18,11 @@ RECORD = "validation.json"
 DEFAULT_SPLITS = ("val", "validation")  # the second is what load_dataset makes of a file val.parquet without a card
 
 
-def validation_rows(rows, arguments, columns):
+def validation_rows(splits, arguments, columns):
     """Where to choose the checkpoint: on a split of the dataset, or on training people held out.
 
     Args:
-        rows: the training split.
+        splits: the dataset, as ``data.load_splits`` gives it.
         arguments: has ``dataset``, ``split``, ``validation_split`` (None: one of ``DEFAULT_SPLITS`` where there is one,
             else people are held out), ``held_out_people`` (share of the people) and ``seed``.
         columns: those that the rows need.
@@ -36,11 +36,11 @@ def validation_rows(rows, arguments, columns):
         what = "the test split" if wanted == "test" else "what is trained on"
         raise UserError(f"--validation_split {wanted} is {what}; a checkpoint is chosen on other people")
     if wanted is None:
-        splits = [name for name in load_splits(arguments.dataset) if name != arguments.split]
-        wanted = next((name for name in DEFAULT_SPLITS if name in splits), None)
+        wanted = next((name for name in DEFAULT_SPLITS if name in splits and name != arguments.split), None)
+    rows = rows_of(splits, arguments.dataset, arguments.split, columns)
     if wanted is not None:
         record = {"split": wanted, "held_out_person_ids": []}
-        return rows, load_rows(arguments.dataset, wanted, columns), record
+        return rows, rows_of(splits, arguments.dataset, wanted, columns), record
     held_out = held_out_people(rows["person_id"], arguments.held_out_people, arguments.seed)
     is_out = np.isin(rows["person_id"], held_out)
     record = {"split": arguments.split, "held_out_person_ids": held_out}
