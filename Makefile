@@ -20,7 +20,7 @@ seeds: setup
 	$(BIN)/python train/demo_seeds.py --output docs/demo_seeds.json
 
 reproduce: setup
-	$(BIN)/python train/reproduce.py --output docs/reproduction.json
+	$(BIN)/python train/reproduce.py
 
 test: setup
 	$(BIN)/ruff check .

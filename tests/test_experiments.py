@@ -31,6 +31,16 @@ def test_commands_that_differ_make_other_outputs(jobs):
     assert len(set(commands)) == len(commands)
 
 
+def test_longer_pretraining_is_all_that_times_changes():
+    once, twice = (jobs_of(EXPERIMENTS, Path("work"), times) for times in (1, 2))
+    changed = 0
+    for one, two in zip(once, twice, strict=True):
+        pairs = [(old, new) for old, new in zip(one.command, two.command, strict=True) if old != new]
+        assert all(new == 2 * old > 0 for old, new in pairs) and (not pairs or "train/pretrain.py" in one.command)
+        changed += len(pairs)
+    assert changed == sum("train/pretrain.py" in job.command and 0 not in job.command[-8:] for job in once) > 0
+
+
 def test_every_command_is_understood(jobs):
     """Each script's own parser takes the options; nothing is run."""
     import evaluate_retrieval
@@ -57,16 +67,20 @@ def test_every_command_is_understood(jobs):
 
 
 def test_the_table_says_what_is_missing_and_gives_mean_and_spread(tmp_path):
-    experiment = {"mlm": EXPERIMENTS["mlm"]}
+    experiment = {"mlm": EXPERIMENTS["mlm"], "images": EXPERIMENTS["images"]}
     without, with_mlm = EXPERIMENTS["mlm"].runs
     for seed, value in ((0, 10.0), (1, 14.0)):
         path = tmp_path / f"seed-{seed}" / f"{without.model.name}.json"
         path.parent.mkdir()
         path.write_text(json.dumps([{"R1": value, "identities": 120, "model": "x"}]))
     rows = {run.name: [result_of(run, seed, tmp_path) for seed in (0, 1, 2)] for run in (without, with_mlm)}
-    text = markdown(experiment, {"mlm": rows})
+    images = {run.name: [result_of(run, 0, tmp_path)] for run in EXPERIMENTS["images"].runs}
+    text = markdown(experiment, {"mlm": rows, "images": images})
     assert "| without | 12.0 ± 2.8 (1 of 3 seeds missing) | 10.0, 14.0, missing |" in text
     assert "| with | missing | missing, missing, missing |" in text
+    assert "Missing as a whole: `images`." in text and "| half |" not in text
+    longer = markdown(experiment, {"mlm": rows, "images": images}, times=2)
+    assert "times the steps" not in text and "took 2 times the steps" in longer
 
 
 def test_the_logs_say_what_it_cost(tmp_path):

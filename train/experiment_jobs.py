@@ -14,12 +14,14 @@ CAPTIONS = 4
 class SeedJobs:
     """The jobs of one seed, each listed once, after those that it needs.
 
+    Args:
+        times: pre-trainings take so many times their steps; ``work`` must be another folder for each such number.
     Attributes:
         jobs: output -> :class:`jobs.Job`.
     """
 
-    def __init__(self, seed, work):
-        self.seed, self.home, self.jobs = seed, Path(work) / f"seed-{seed}", {}
+    def __init__(self, seed, work, times=1):
+        self.seed, self.home, self.times, self.jobs = seed, Path(work) / f"seed-{seed}", times, {}
 
     def _add(self, name, command, *needs, option="--output"):
         output = self.home / name
@@ -59,7 +61,8 @@ class SeedJobs:
     def pretrained(self, model, steps=None):
         """The folder of a :class:`experiments.Pretrained`, or with ``steps=0`` of what its pre-training begins with."""
         data, name = self.dataset(model.dataset), model.name if steps is None else f"{model.name}-untrained"
-        options = ["--dataset", data, "--max_steps", model.steps if steps is None else steps, *model.options]
+        steps = model.steps * self.times if steps is None else steps
+        options = ["--dataset", data, "--max_steps", steps, *model.options]
         return self._train("pretrain", name, f"pretrain_tiny_{model.config}", options, data)
 
     def model(self, model):
@@ -89,13 +92,13 @@ class SeedJobs:
         return self._add(name, measure, data, model)
 
 
-def jobs_of(experiments, work):
-    """The :class:`jobs.Job` of all runs, each once, after what it needs."""
+def jobs_of(experiments, work, times=1):
+    """The :class:`jobs.Job` of all runs, each once, after what it needs; ``times`` as in :class:`SeedJobs`."""
     by_seed = {}
     for experiment in experiments.values():
         for seed in experiment.seeds:
             for run in experiment.runs:
-                by_seed.setdefault(seed, SeedJobs(seed, work)).result(run)
+                by_seed.setdefault(seed, SeedJobs(seed, work, times)).result(run)
     return [job for jobs in by_seed.values() for job in jobs.jobs.values()]
 
 
