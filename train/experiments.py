@@ -54,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One question: its ``runs``, each for all ``seeds``."""
+    """One question: its ``runs``, each for all ``seeds``; ``about`` calls ``STEPS`` {short} and ``LONG`` {long}."""
 
     title: str
     about: str
@@ -93,7 +93,7 @@ EXPERIMENTS = {
     ),
     "mlm": Experiment(
         "(b) With and without masked language modelling",
-        f"Zero-shot after {LONG} steps by recipe paper with a learnable temperature. The paper's claim 3.",
+        "Zero-shot after {long} steps by recipe paper with a learnable temperature. The paper's claim 3.",
         (
             Run("without", _tempered("without-mlm", Dataset("best"), LONG, "--mlm_loss_weight", 0)),
             Run("with", TEMPERED),
@@ -120,7 +120,7 @@ EXPERIMENTS = {
     ),
     "recipes": Experiment(
         "(d) Dataset recipe x training recipe",
-        f"Zero-shot, the same images and {LONG} steps. *Dataset*: how LUPerson-T was built of them; *training*: how "
+        "Zero-shot, the same images and {long} steps. *Dataset*: how LUPerson-T was built of them; *training*: how "
         "the model was pre-trained on it. Synonyms, detail of the captions and training options of `best` were chosen "
         "on seed 0; seeds 1 and 2 were looked at once, for this table.",
         (
@@ -134,7 +134,7 @@ EXPERIMENTS = {
     ),
     "templates": Experiment(
         "(e) Number of templates",
-        f"Zero-shot after {STEPS} steps by recipe paper with a learnable temperature; dataset recipe best with so many "
+        "Zero-shot after {short} steps by recipe paper with a learnable temperature; dataset recipe best with so many "
         "of its templates, drawn at random. The paper's claim 5.",
         (
             *(
@@ -147,7 +147,7 @@ EXPERIMENTS = {
     ),
     "images": Experiment(
         "(f) Number of images",
-        f"Zero-shot after {STEPS} steps by recipe paper with a learnable temperature. The paper's claim 5.",
+        "Zero-shot after {short} steps by recipe paper with a learnable temperature. The paper's claim 5.",
         (
             Run("half", _tempered("images-half", Dataset("best", IMAGES // 2), STEPS)),
             Run(f"same ({IMAGES:,})", BASE),
@@ -171,7 +171,7 @@ EXPERIMENTS = {
     ),
     "options": Experiment(
         "(h) Each option of the training recipe best alone",
-        f"Zero-shot after {STEPS} steps; the base is recipe paper with a learnable temperature, dataset recipe best. "
+        "Zero-shot after {short} steps; the base is recipe paper with a learnable temperature, dataset recipe best. "
         "Negatives are weighed, and attributes predicted, by what fresh captions tell.",
         (
             Run("none", BASE),

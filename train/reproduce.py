@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from experiment_jobs import jobs_of, result_of
-from experiments import EXPERIMENTS, IMAGES
+from experiments import EXPERIMENTS, IMAGES, LONG, STEPS
 from jobs import TOOK, run_jobs
 from modeling_unipt.usable_cores import usable_cores
 from modeling_unipt.user_errors import UserError, run_command
@@ -28,7 +28,7 @@ PREAMBLE = """# What each part is worth
 Rank-1 in percent of the tiny model on the synthetic benchmark: people whom no model saw in training, mean and standard
 deviation over the seeds. Chance is {chance:.1f} %. Pre-trainings have {images:,} images where nothing else is said.
 These are measurements on rendered people; they agree with the paper's claims or not, and say nothing about photographs.
-{longer}
+
 Made by `{command}` on {machine}, one core a run.{cost}
 """
 
@@ -72,16 +72,14 @@ def markdown(experiments, results, cost="", times=1):
     """The tables as one Markdown text; a question without any result is only named.
 
     Args:
-        times: pre-trainings took so many times the steps that the ``experiments`` speak of.
+        times: pre-trainings took so many times the steps of the ``experiments``.
     """
     unanswered = []
     queries = next((r for rows in results.values() for runs in rows.values() for r in runs if r), None)
     chance = 100 / queries["identities"] if queries else float("nan")
     machine = f"{platform.machine()}, {len(usable_cores())} cores, precision {pick_precision('auto', cpu=True)}"
-    longer = f"Pre-trainings took {times} times the steps that the tables speak of.\n" if times > 1 else ""
     command = f"python train/reproduce.py --times {times}" if times > 1 else "make reproduce"
-    told = {"longer": longer, "command": command, "machine": machine, "cost": cost}
-    lines = [PREAMBLE.format(chance=chance, images=IMAGES, **told)]
+    lines = [PREAMBLE.format(chance=chance, images=IMAGES, command=command, machine=machine, cost=cost)]
     for name, experiment in experiments.items():
         if not any(result for found in results[name].values() for result in found):
             unanswered.append(f"`{name}`")
@@ -90,7 +88,7 @@ def markdown(experiments, results, cost="", times=1):
         lines += [
             f"## {experiment.title}",
             "",
-            experiment.about,
+            experiment.about.format(short=STEPS * times, long=LONG * times),
             "",
             f"| `--only {name}` | Rank-1 | each seed ({seeds}) |",
         ]
