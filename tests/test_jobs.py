@@ -2,7 +2,9 @@
 
 import sys
 
+import jobs as jobs_module
 from jobs import Job, run_jobs
+from modeling_unipt.usable_cores import usable_cores
 
 
 def writes(path, *needs, code=""):
@@ -32,3 +34,17 @@ def test_a_failure_is_told_and_so_is_what_needed_it_and_the_rest_goes_on(tmp_pat
     missing = run_jobs(jobs, tmp_path / "logs")
     assert set(missing) == {lost, after} and "status 3" in missing[lost] and str(lost) in missing[after]
     assert other.exists()
+
+
+def test_of_those_that_could_start_the_first_listed_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs_module, "usable_cores", lambda: [min(usable_cores())])
+    order = tmp_path / "order"
+    note = "with open({!r}, 'a') as file: file.write('{} ')"
+    slow = "import time; time.sleep(0.5)\n"  # all the others wait meanwhile
+    names = ["first", "second", "third", "fourth"]
+    jobs = [writes(tmp_path / name, code=slow + note.format(str(order), name)) for name in names]
+    jobs.append(writes(tmp_path / "last", tmp_path / "second", code=note.format(str(order), "last")))
+    assert run_jobs(jobs, tmp_path / "logs") == {}
+    begun = order.read_text().split()
+    waited = [name for name in begun if name != begun[0]]
+    assert sorted(begun) == sorted([*names, "last"]) and waited == [n for n in [*names, "last"] if n != begun[0]]

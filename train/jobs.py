@@ -1,8 +1,10 @@
 """Many commands of this project side by side, one core each, every one started when what it needs is there.
 
+Of those that could start, the one listed first does: what stands together in the list is complete early.
 A command whose output is complete leaves it alone, so running a list of jobs again goes on where it stopped.
 """
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -10,7 +12,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 
 from modeling_unipt.usable_cores import usable_cores
 from stages import ROOT, command_line
@@ -27,6 +28,28 @@ class Job:
     needs: tuple = ()
 
 
+class _Cores:
+    """Cores handed to whoever waits with the lowest number."""
+
+    def __init__(self, cores):
+        self.free, self.waiting, self.changed = list(cores), set(), threading.Condition()
+
+    @contextlib.contextmanager
+    def one(self, number):
+        with self.changed:
+            self.waiting.add(number)
+            self.changed.wait_for(lambda: self.free and number == min(self.waiting))
+            self.waiting.remove(number)
+            core = self.free.pop()
+            self.changed.notify_all()
+        try:
+            yield core
+        finally:
+            with self.changed:
+                self.free.append(core)
+                self.changed.notify_all()
+
+
 def run_jobs(jobs, logs):
     """Run a list of :class:`Job`, as many at once as there are cores; what each says goes to a file in ``logs``.
 
@@ -38,11 +61,9 @@ def run_jobs(jobs, logs):
     logs = Path(logs)
     logs.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
-    free, missing, done = SimpleQueue(), {}, {job.output: threading.Event() for job in jobs}
-    for core in usable_cores():
-        free.put(core)
+    cores, missing, done = _Cores(usable_cores()), {}, {job.output: threading.Event() for job in jobs}
 
-    def run(job):
+    def run(number, job):
         try:
             for need in job.needs:
                 done[need].wait()
@@ -50,28 +71,26 @@ def run_jobs(jobs, logs):
             if lost:
                 missing[job.output] = f"needs {lost[0]}, which is missing"
             elif not job.output.exists():
-                missing.update(failure(job))
+                with cores.one(number) as core:
+                    missing.update(failure(job, core))
         finally:
             bar.update()
             done[job.output].set()
 
-    def failure(job):
-        core, log = free.get(), logs / f"{job.output.parent.name}-{job.output.name}.log"
+    def failure(job, core):
+        log = logs / f"{job.output.parent.name}-{job.output.name}.log"
         command = [str(part) for part in job.command]
         pinned = (lambda: os.sched_setaffinity(0, {core})) if hasattr(os, "sched_setaffinity") else None
-        try:
-            with open(log, "w", encoding="utf-8") as text:
-                print("$", command_line(command), file=text, flush=True)
-                begun = time.perf_counter()
-                code = subprocess.run(
-                    command, cwd=ROOT, env=environment, stdout=text, stderr=text, preexec_fn=pinned
-                ).returncode
-                print(f"\n{TOOK} {time.perf_counter() - begun:.0f} s", file=text)
-        finally:
-            free.put(core)
+        with open(log, "w", encoding="utf-8") as text:
+            print("$", command_line(command), file=text, flush=True)
+            begun = time.perf_counter()
+            code = subprocess.run(
+                command, cwd=ROOT, env=environment, stdout=text, stderr=text, preexec_fn=pinned
+            ).returncode
+            print(f"\n{TOOK} {time.perf_counter() - begun:.0f} s", file=text)
         return {job.output: f"its command ended with status {code}; see {log}"} if code else {}
 
     with tqdm(total=len(jobs), unit="job") as bar, ThreadPoolExecutor(len(jobs) or 1) as pool:
-        for future in [pool.submit(run, job) for job in jobs]:
+        for future in [pool.submit(run, number, job) for number, job in enumerate(jobs)]:
             future.result()
     return missing
