@@ -34,8 +34,8 @@ from dataset_builders.templates import load_templates
 
 ROOT = Path(__file__).parents[1]
 # The first 4 people, 2 views each, of three worlds as they were before there were domains: SHA-256 of attributes, boxes
-# and captions; of the pictures, side by side, means of 4 x 4 pixels in street_before_domains.png. On another kind of CPU
-# the last bit of a product differs, and with it a few pixels by a few levels.
+# and captions; of the pictures, side by side, means of 4 x 4 pixels in street_before_domains.png. On another kind of
+# CPU the last bit of a product differs, and with it a few pixels by a few levels.
 STREET_BEFORE_DOMAINS = {
     0: "70fcb43f1b618889b17c6c51b261f28c6c62f95061a26488f5ee1d5b48fe5f74",
     3: "a72caf8ba34a1be06e5f8c50e5b78d2030d75bebd6e1460ff42e84d2f36dad0e",

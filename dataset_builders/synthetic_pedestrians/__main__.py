@@ -18,8 +18,8 @@ Render people by sphere-tracing signed distance fields, with every one of the 14
 Layout "images" writes OUTPUT/images/*.jpg, an unlabelled folder as for pre-training. Layout "cuhk-pedes" writes a
 benchmark as CUHK-PEDES is laid out: OUTPUT/imgs/cam_*/*.jpg and OUTPUT/reid_raw.json with two captions an image and
 identities split into train, val and test. Both write OUTPUT/truth.jsonl: the true attributes of every picture and the
-pixel box of each one that can be seen. The same seed gives the same bytes, with any number of workers; on another kind of
-CPU a few pixels may differ by a few levels.
+pixel box of each one that can be seen. The same seed gives the same bytes, with any number of workers; on another
+kind of CPU a few pixels may differ by a few levels.
 
 Domain "street" sees people from the height of a head, in daylight, and describes them in a sentence or two. Domain
 "station" sees the same people, those of its seed, from under the ceiling of a hall: steeper and nearer cameras, lamps
