@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from demo import BENCHMARK, UNLABELLED_VIEWS
-from experiments import Finetuned
+from experiments import FINETUNING, Finetuned
 from jobs import Job
 from stages import PYTHON, RENDER
 
@@ -51,26 +51,29 @@ class SeedJobs:
         build = [*PYTHON, "-m", "dataset_builders.luperson_t", "--images", images / "images"]
         build += ["--scorer", "unipt/clip-tiny", "--recipe", dataset.recipe, "--seed", self.seed]
         build += ["--captions-per-image", CAPTIONS]
-        if dataset.templates is None:
-            return self._add(f"luperson-t-{dataset.name}", build, images)
-        fewer = [*PYTHON, "train/fewer_templates.py", "--recipe", dataset.recipe, "--seed", self.seed]
-        words = self._add(f"vocabulary-{dataset.templates}", [*fewer, "--templates", dataset.templates])
-        build += ["--attributes", words / "vocabulary.yaml"]
-        return self._add(f"luperson-t-{dataset.name}", build, images, words)
+        return self._add(f"luperson-t-{dataset.name}", build, images)
+
+    def vocabulary(self, recipe, templates):
+        """The folder of a vocabulary whose recipe has so many templates."""
+        fewer = [*PYTHON, "train/fewer_templates.py", "--recipe", recipe, "--seed", self.seed]
+        return self._add(f"vocabulary-{templates}", [*fewer, "--templates", templates])
 
     def pretrained(self, model, steps=None):
         """The folder of a :class:`experiments.Pretrained`, or with ``steps=0`` of what its pre-training begins with."""
         data, name = self.dataset(model.dataset), model.name if steps is None else f"{model.name}-untrained"
         steps = model.steps * self.times if steps is None else steps
-        options = ["--dataset", data, "--max_steps", steps, *model.options]
-        return self._train("pretrain", name, f"pretrain_tiny_{model.config}", options, data)
+        options, needs = ["--dataset", data, "--max_steps", steps, *model.options], [data]
+        if model.templates:
+            needs.append(self.vocabulary(model.dataset.recipe, model.templates))
+            options += ["--attributes", needs[-1] / "vocabulary.yaml"]
+        return self._train("pretrain", name, f"pretrain_tiny_{model.config}", options, *needs)
 
     def model(self, model):
         """The folder of a :class:`experiments.Pretrained` or :class:`experiments.Finetuned`."""
         if not isinstance(model, Finetuned):
             return self.pretrained(model)
         data, start = self.benchmark(model.domain), self.start(model)
-        options = ["--model", start, "--dataset", data, *model.options]
+        options = ["--model", start, "--dataset", data, "--max_steps", FINETUNING, *model.options]
         return self._train("finetune", model.name, "finetune_tiny", options, data, start)
 
     def start(self, model):

@@ -2,39 +2,39 @@
 
 from dataclasses import dataclass, field
 
-IMAGES, STEPS, LONG = 3600, 180, 450
+IMAGES, STEPS, LONG, FINETUNING = 3600, 180, 400, 150
 TEMPERATURE = ("--logit_scale", 14.3, "--learnable_logit_scale", "true")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """LUPerson-T of so many ``images`` by a ``recipe``, with all its ``templates`` or so many."""
+    """LUPerson-T of so many ``images`` by a ``recipe``."""
 
     recipe: str
     images: int = IMAGES
-    templates: int | None = None
 
     @property
     def name(self):
-        parts = [f"-{self.images}-images"] if self.images != IMAGES else []
-        parts += [f"-{self.templates}-templates"] if self.templates else []
-        return self.recipe + "".join(parts)
+        return self.recipe + (f"-{self.images}-images" if self.images != IMAGES else "")
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model pre-trained on ``dataset`` by train/configs/pretrain_tiny_``config``.yaml and further ``options``."""
+    """A model pre-trained on ``dataset`` by train/configs/pretrain_tiny_``config``.yaml and further ``options``; its
+    fresh captions are made of so many ``templates`` or of all."""
 
     name: str
     dataset: Dataset
     config: str
     steps: int
     options: tuple = ()
+    templates: int | None = None
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """``start`` fine-tuned; ``person`` names its encoders that keep their pre-training, the rest begin anew."""
+    """``start`` fine-tuned for ``FINETUNING`` steps; ``person`` names its encoders that keep their pre-training, the
+    rest begin anew."""
 
     name: str
     start: Pretrained
@@ -54,7 +54,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One question: its ``runs``, each for all ``seeds``; ``about`` calls ``STEPS`` {short} and ``LONG`` {long}."""
+    """One question: its ``runs``, each for all ``seeds``; ``about`` calls ``STEPS`` {short}, ``LONG``
+    {long} and ``FINETUNING`` {finetuning}."""
 
     title: str
     about: str
@@ -67,14 +68,15 @@ def _recipe(dataset, training):
     return Pretrained(f"dataset-{dataset}-training-{training}", Dataset(dataset), training, LONG, written)
 
 
-def _tempered(name, dataset, steps, *options):
-    return Pretrained(name, dataset, "paper", steps, TEMPERATURE + options)
+def _tempered(name, dataset, steps, *options, templates=None):
+    return Pretrained(name, dataset, "paper", steps, TEMPERATURE + options, templates)
 
 
 BEST = _recipe("best", "best")
 TEMPERED = _tempered("dataset-best-training-temperature", Dataset("best"), LONG)
 BASE = _tempered("options-none", Dataset("best"), STEPS)
 FRESH = ("--fresh_captions", "true")
+OPTION_FRESH = _tempered("options-fresh", Dataset("best"), STEPS, *FRESH)
 WITH_PGU = ("--granularity_loss_weight", 1)
 STREET = Finetuned("finetuned", BEST)
 STATION = Finetuned("finetuned-station", BEST, domain="station")
@@ -82,8 +84,8 @@ STATION = Finetuned("finetuned-station", BEST, domain="station")
 EXPERIMENTS = {
     "pretraining": Experiment(
         "(a) What person pre-training is worth",
-        "After the same fine-tuning. *Alone*: that encoder comes from the pre-trained model, the other begins anew. "
-        "The paper's claims 1 and 2.",
+        "After the same fine-tuning of {finetuning} steps. *Alone*: that encoder comes from the pre-trained model, the "
+        "other begins anew. The paper's claims 1 and 2.",
         (
             Run("no person pre-training", Finetuned("finetuned-none", BEST, ())),
             Run("text encoder alone", Finetuned("finetuned-text", BEST, ("text",))),
@@ -101,7 +103,7 @@ EXPERIMENTS = {
     ),
     "granularity": Experiment(
         "(c) With and without prototype-based granularity unification (PGU)",
-        "After the same fine-tuning of the same pre-trained model. The paper's claim 4.",
+        "After {finetuning} steps of fine-tuning of the same pre-trained model. The paper's claim 4.",
         (
             Run("without", STREET),
             Run("with", Finetuned("finetuned-pgu", BEST, options=WITH_PGU)),
@@ -109,8 +111,8 @@ EXPERIMENTS = {
     ),
     "finetuning": Experiment(
         "Options of fine-tuning",
-        "After fine-tuning the same pre-trained model. Ranking is the paper's L_rk; SDM is IRRA's similarity "
-        "distribution matching in its place; balanced batches hold four captions of each person.",
+        "After {finetuning} steps of fine-tuning of the same pre-trained model. Ranking is the paper's L_rk; SDM is "
+        "IRRA's similarity distribution matching in its place; balanced batches hold four captions of each person.",
         (
             Run("ranking, shuffled captions", STREET),
             Run("SDM", Finetuned("finetuned-sdm", BEST, options=("--matching_loss", "sdm"))),
@@ -134,14 +136,14 @@ EXPERIMENTS = {
     ),
     "templates": Experiment(
         "(e) Number of templates",
-        "Zero-shot after {short} steps by recipe paper with a learnable temperature; dataset recipe best with so many "
-        "of its templates, drawn at random. The paper's claim 5.",
+        "Zero-shot after {short} steps by recipe paper with a learnable temperature and, on dataset recipe best, fresh "
+        "captions made of so many of its templates, drawn at random. The paper's claim 5.",
         (
             *(
-                Run(str(count), _tempered(f"templates-{count}", Dataset("best", templates=count), STEPS))
+                Run(str(count), _tempered(f"templates-{count}", Dataset("best"), STEPS, *FRESH, templates=count))
                 for count in (114, 228, 456)
             ),
-            Run("all (1,570)", BASE),
+            Run("all (1,570)", OPTION_FRESH),
         ),
         (0,),
     ),
@@ -157,7 +159,8 @@ EXPERIMENTS = {
     ),
     "domains": Experiment(
         "(g) Other cameras, palette and caption style",
-        "Two rendered domains. The model was pre-trained on `street`. The paper's claim 6.",
+        "Two rendered domains. The model was pre-trained on `street`; fine-tunings took {finetuning} steps. The paper's "
+        "claim 6.",
         tuple(
             Run(f"{name}, measured on {domain}", model, domain)
             for name, model in (
@@ -179,7 +182,7 @@ EXPERIMENTS = {
                 "repeats are no negatives",
                 _tempered("options-repeats", Dataset("best"), STEPS, "--exclude_repeats", "true"),
             ),
-            Run("fresh captions", _tempered("options-fresh", Dataset("best"), STEPS, *FRESH)),
+            Run("fresh captions", OPTION_FRESH),
             Run(
                 "fresh captions, weighed negatives",
                 _tempered("options-weighed", Dataset("best"), STEPS, *FRESH, "--weigh_negatives", "true"),

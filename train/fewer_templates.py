@@ -1,8 +1,8 @@
 """Write a vocabulary of people whose recipe has fewer sentence templates, to learn what their number is worth.
 
-    python train/fewer_templates.py --recipe paper --templates 114 --seed 0 --output runs/templates-114
-    python -m dataset_builders.luperson_t --images people --recipe paper --output runs/luperson-t-114 \\
-        --attributes runs/templates-114/vocabulary.yaml
+    python train/fewer_templates.py --recipe best --templates 114 --seed 0 --output runs/templates-114
+    python train/pretrain.py ... --fresh_captions true --attributes runs/templates-114/vocabulary.yaml
+    python -m dataset_builders.luperson_t ... --recipe best --attributes runs/templates-114/vocabulary.yaml
 
 The templates are a random subset: of one seed, the smaller set is always part of the larger. Some come first, so that
 every image can be captioned and every attribute told: one that fits whatever is known, and one for each attribute that

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from experiment_jobs import jobs_of, result_of
-from experiments import EXPERIMENTS, IMAGES, LONG, STEPS
+from experiments import EXPERIMENTS, FINETUNING, IMAGES, LONG, STEPS
 from jobs import TOOK, run_jobs
 from modeling_unipt.usable_cores import usable_cores
 from modeling_unipt.user_errors import UserError, run_command
@@ -88,7 +88,7 @@ def markdown(experiments, results, cost="", times=1):
         lines += [
             f"## {experiment.title}",
             "",
-            experiment.about.format(short=STEPS * times, long=LONG * times),
+            experiment.about.format(short=STEPS * times, long=LONG * times, finetuning=FINETUNING),
             "",
             f"| `--only {name}` | Rank-1 | each seed ({seeds}) |",
         ]
