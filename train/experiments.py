@@ -159,8 +159,8 @@ EXPERIMENTS = {
     ),
     "domains": Experiment(
         "(g) Other cameras, palette and caption style",
-        "Two rendered domains. The model was pre-trained on `street`; fine-tunings took {finetuning} steps. The paper's "
-        "claim 6.",
+        "Two rendered domains. The model was pre-trained on `street`; fine-tunings took {finetuning} steps. The "
+        "paper's claim 6.",
         tuple(
             Run(f"{name}, measured on {domain}", model, domain)
             for name, model in (
