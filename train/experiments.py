@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-IMAGES, STEPS, LONG, FINETUNING = 3600, 180, 400, 150
+IMAGES, STEPS, LONG, FINETUNING = 3600, 150, 360, 120
 TEMPERATURE = ("--logit_scale", 14.3, "--learnable_logit_scale", "true")
 
 
