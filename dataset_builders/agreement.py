@@ -8,9 +8,9 @@ import argparse
 import json
 from pathlib import Path, PurePosixPath
 
-from modeling_unipt.user_errors import UserError, run_command
+from modeling_unipt.common.user_errors import UserError, run_command
 
-from .divide import load_vocabulary
+from .divide.reading import load_vocabulary
 
 
 def agreement(said, truth, vocabulary):
@@ -61,8 +61,8 @@ def _precision_recall(counts):
 
 
 def agreement_of_probabilities(probabilities, vocabulary, truth):
-    """:func:`agreement` of what :func:`dataset_builders.conquer.decide` says, given a scorer's probabilities."""
-    from .conquer import decide
+    """:func:`agreement` of what :func:`dataset_builders.conquer.scorer.decide` says, given a scorer's probabilities."""
+    from .conquer.scorer import decide
 
     return agreement(decide(probabilities, vocabulary), truth, vocabulary)
 
@@ -193,7 +193,7 @@ def main(argv=None):
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args(argv)
     if len(arguments.dataset) > 1:
-        from .compare_recipes import compare, comparison_table
+        from .measure.comparison import compare, comparison_table
 
         compared = compare(arguments.dataset, arguments.truth, load_vocabulary())
         print(json.dumps(compared, indent=2) if arguments.json else comparison_table(compared))

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling_unipt.user_errors import UserError, run_command
+from modeling_unipt.common.user_errors import UserError, run_command
+from modeling_unipt.sources.base import read_batches
+from modeling_unipt.sources.open import open_source
 
 from .agreement import match_truth, read_truth
-from .calibration import CALIBRATION_FILE, CORNERS, MIRRORED, Calibration, hash_of, hash_of_scored
-from .divide import load_vocabulary
-from .image_sources import open_source
-from .scorer_identity import scorer_identity
-from .source_images import read_batches
-from .vocabulary import WHOLE
+from .conquer.calibration import CALIBRATION_FILE, CORNERS, MIRRORED, Calibration, hash_of, hash_of_scored
+from .conquer.scorer_identity import scorer_identity
+from .divide.reading import load_vocabulary
+from .divide.vocabulary import WHOLE
 
 FALSE_SHARE = 0.5  # of that of the paper's recipe is what the threshold allows
 VIEWS = ([WHOLE, MIRRORED], [WHOLE, *CORNERS])  # the set that makes the truth most likely is taken for all attributes
@@ -50,17 +50,17 @@ def calibrate(views, embeds, truth):
     """Fit everything.
 
     Args:
-        views: :class:`dataset_builders.conquer_best.ViewScorer` with all corners and regions.
+        views: :class:`dataset_builders.conquer.best_recipe.ViewScorer` with all corners and regions.
         embeds: view -> (N, D), what it says of N images.
         truth: list of N dicts, flat field -> value or None.
     Returns:
         (attribute -> AttributeCalibration, statements of the paper's recipe, statements of `best`), the latter two as
-        :func:`dataset_builders.reliability.statements` counts them.
+        :func:`dataset_builders.measure.reliability.statements` counts them.
     """
-    from .conquer import decide
-    from .conquer_best import decide_best
-    from .fit_calibration import choose_threshold, fit_attribute
-    from .reliability import most_probable, statements
+    from .conquer.best_recipe import decide_best
+    from .conquer.fit import choose_threshold, fit_attribute
+    from .conquer.scorer import decide
+    from .measure.reliability import most_probable, statements
 
     scorer, vocabulary = views.scorer, views.scorer.vocabulary
     paper = statements(
@@ -99,7 +99,7 @@ def _logits_of(views, embeds, name, view, prompts):
 
 def calibrated_slots_of(views, embeds, name, fitted):
     """field -> (N, number of values) of the attribute ``name``, from embeddings of the views."""
-    from .conquer_best import calibrated_slots
+    from .conquer.best_recipe import calibrated_slots
 
     logits = sum(weight * views.logits(embeds, name, view, fitted.prompts) for view, weight in fitted.views.items())
     return calibrated_slots(views.scorer.vocabulary.attributes[name], logits.softmax(dim=1).cpu().numpy(), fitted)
@@ -148,8 +148,8 @@ def main(argv=None):
     truth = match_truth(source.ids, read_truth(arguments.truth), arguments.truth)
     check_truth(truth, vocabulary, arguments.truth)
 
-    from .conquer import Scorer
-    from .conquer_best import BestRecipe, ViewScorer
+    from .conquer.best_recipe import BestRecipe, ViewScorer
+    from .conquer.scorer import Scorer
 
     scorer = Scorer(arguments.scorer, vocabulary)
     regions = [attribute.region for attribute in vocabulary.attributes.values()]

@@ -17,16 +17,16 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow
 
-from modeling_unipt.image_files import UnreadableImage, write_rejected
-from modeling_unipt.output_folders import finish_output, start_output
-from modeling_unipt.user_errors import UserError, run_command
+from modeling_unipt.common.image_files import UnreadableImage, write_rejected
+from modeling_unipt.common.output_folders import finish_output, start_output
+from modeling_unipt.common.user_errors import UserError, run_command
+from modeling_unipt.sources.base import FolderSource, Source, read_batches
+from modeling_unipt.sources.reading import fingerprint, image_ids, readable
 
-from .divide import load_vocabulary
-from .image_sources import FolderSource, Source
-from .luperson_t_card import write_import_card
-from .luperson_t_rows import columns_of
-from .parquet_dataset import SHARD_ROWS, ShardWriter, arrow_schema, shard_paths
-from .source_images import fingerprint, image_ids, read_batches, readable
+from .divide.reading import load_vocabulary
+from .luperson_t.rows import columns_of
+from .output.parquet_dataset import SHARD_ROWS, ShardWriter, arrow_schema, shard_paths
+from .report.card import write_import_card
 
 CAPTION_BACKEND = "luperson-t"
 ARROW_COLUMNS = ("image", "caption", "image_id", "split")
@@ -152,7 +152,7 @@ def _tables(files):
 
 
 def open_release(source, images=None):
-    """The release that ``--source`` names, as a :class:`dataset_builders.image_sources.Source` with ``splits``
+    """The release that ``--source`` names, as a :class:`modeling_unipt.sources.open.Source` with ``splits``
     (split -> positions) and ``captions(position)`` (list of texts, or None).
 
     Raises:

@@ -2,9 +2,9 @@
 
 import argparse
 
-from .convert import add_convert_command
-from .gallery_cli import run_add, run_index, run_info, run_remove, run_search
-from .user_errors import run_command
+from .common.user_errors import run_command
+from .convert.commands import add_convert_command
+from .gallery.commands import run_add, run_index, run_info, run_remove, run_search
 
 EPILOG = """examples:
   unipt index crops/ --model unipt/unipt-tiny --output my-gallery

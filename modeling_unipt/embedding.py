@@ -4,8 +4,7 @@ from itertools import islice
 
 import numpy as np
 
-from .map_ahead import map_ahead
-from .usable_cores import usable_cores
+from .common.parallel import map_ahead, usable_cores
 
 MOST_READERS = 8
 

@@ -13,7 +13,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from .user_errors import UserError
+from .common.user_errors import UserError
 
 GLOW = (255, 122, 0)
 

@@ -1,10 +1,11 @@
 """Loading a released or trained UniPT model, with a user's mistakes told in one sentence."""
 
+import hashlib
 import os
 from functools import partial
 from pathlib import Path
 
-from .user_errors import UserError, first_line
+from .common.user_errors import UserError, first_line
 
 
 def load_unipt(name_or_path, revision=None, model_class=None):
@@ -79,3 +80,32 @@ def load_unipt(name_or_path, revision=None, model_class=None):
         raise UserError(f"the processor of {name_or_path} is missing: the folder holds no {' and no '.join(lacking)}")
     processor = load("the processor", UniPTProcessor.from_pretrained)
     return model.eval(), processor
+
+
+def load_model(model, revision=None, device=None):
+    """(model on ``device`` or, by default, a GPU where there is one, processor); a pair of them is given back as it is.
+
+    Args:
+        model: folder or Hub id of a UniPT model, or a (model, processor) pair.
+    """
+    if isinstance(model, tuple):
+        return model
+    import torch
+
+    loaded, processor = load_unipt(model, revision)
+    return loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), processor
+
+
+def model_name(model):
+    """Where ``model`` was loaded from: a Hub id, or the absolute path of a folder, good in any working directory."""
+    name = model.name_or_path
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
+
+
+def weights_digest(model):
+    """SHA-256 of all weights, in float32, with their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.float().cpu().contiguous().numpy())
+    return digest.hexdigest()

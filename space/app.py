@@ -16,18 +16,17 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no calls home
 WORK = tempfile.mkdtemp(prefix="unipt-space-")
 os.environ.setdefault("GRADIO_TEMP_DIR", os.path.join(WORK, "uploads"))
 
-from describe_tab import describe_tab  # noqa: E402  after the environment is set
-from describing import load_describer  # noqa: E402
-from own_galleries import OwnGalleries  # noqa: E402
-from own_gallery_tab import own_gallery_tab  # noqa: E402
-from page import STYLE  # noqa: E402
-from people import load_people  # noqa: E402
-from quality_tab import quality_tab  # noqa: E402
-from search_tab import search_tab  # noqa: E402
-from settings import scorer_name  # noqa: E402
-from uploads import FILE_BYTES  # noqa: E402
-
-from modeling_unipt.user_errors import run_command  # noqa: E402
+from modeling_unipt.common.user_errors import run_command  # noqa: E402
+from unipt_space.describing import load_describer  # noqa: E402
+from unipt_space.own_galleries import OwnGalleries  # noqa: E402
+from unipt_space.page import STYLE  # noqa: E402
+from unipt_space.people import load_people  # noqa: E402
+from unipt_space.settings import scorer_name  # noqa: E402
+from unipt_space.tabs.describe import describe_tab  # noqa: E402  after the environment is set
+from unipt_space.tabs.own_gallery import own_gallery_tab  # noqa: E402
+from unipt_space.tabs.quality import quality_tab  # noqa: E402
+from unipt_space.tabs.search import search_tab  # noqa: E402
+from unipt_space.uploads import FILE_BYTES  # noqa: E402
 
 INTRODUCTION = """<h1>Find people by description</h1>
 <p>Describe one person as you would to somebody looking for him or her: clothes and their colours, hair, what is
@@ -44,7 +43,7 @@ def build_app(people, describer, galleries):
     """
     import gradio as gr
 
-    from dataset_builders.word_cloud import function_words
+    from dataset_builders.report.word_cloud import function_words
 
     words = function_words(describer.captioner)
     with gr.Blocks(title="UniPT: find people by description") as app:

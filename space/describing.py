@@ -4,10 +4,9 @@ import copy
 import hashlib
 from dataclasses import dataclass
 
-from gpu import device, on_gpu
-from settings import SENSITIVE
-
-from modeling_unipt.user_errors import UserError
+from modeling_unipt.common.user_errors import UserError
+from unipt_space.gpu import device, on_gpu
+from unipt_space.settings import SENSITIVE
 
 CAPTIONS = 3
 
@@ -62,12 +61,12 @@ class Describer:
     """
 
     def __init__(self, scorer_name):
-        from dataset_builders.calibration import default_calibration, find_calibration, load_calibration
-        from dataset_builders.combine import Captioner
-        from dataset_builders.conquer import Scorer
-        from dataset_builders.conquer_best import BestRecipe
-        from dataset_builders.divide import load_vocabulary
-        from dataset_builders.luperson_t import scorer_identity
+        from dataset_builders.combine.captioner import Captioner
+        from dataset_builders.conquer.best_recipe import BestRecipe
+        from dataset_builders.conquer.calibration import default_calibration, find_calibration, load_calibration
+        from dataset_builders.conquer.scorer import Scorer
+        from dataset_builders.divide.reading import load_vocabulary
+        from dataset_builders.luperson_t.build import scorer_identity
 
         vocabulary = load_vocabulary()
         path, identity = find_calibration(scorer_name), scorer_identity(scorer_name)
@@ -116,7 +115,7 @@ def _with_vocabulary(scorer, vocabulary):
 
 def _facts(recipe, name, stored, choice):
     """The `Fact`s of one attribute, from its stored probabilities and the phrase that was chosen."""
-    from dataset_builders.conquer_best import by_value
+    from dataset_builders.conquer.best_recipe import by_value
 
     attribute, slots = recipe.vocabulary.attributes[name], recipe.calibration[name].slots
     part_of = {field: part for part, field in attribute.part_fields.items()}

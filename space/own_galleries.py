@@ -7,10 +7,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from people import People
-from uploads import sweep, take
-
-from modeling_unipt.user_errors import UserError
+from modeling_unipt.common.user_errors import UserError
+from unipt_space.people import People
+from unipt_space.uploads import sweep, take
 
 MOST_GALLERIES = 32
 IDLE, UPLOAD_AGE, PERIOD = 1800, 40, 10  # seconds
@@ -156,6 +155,6 @@ class OwnGalleries:
 
 
 def _reader(folder):
-    from modeling_unipt.image_files import read_image
+    from modeling_unipt.common.image_files import read_image
 
     return lambda name: read_image(folder / name)

@@ -3,12 +3,11 @@
 from functools import lru_cache
 from pathlib import Path
 
-from gpu import device
-from page import LARGE, THUMBNAIL, data_url
-from served_model import ServedModel
-from settings import DATASET, MODEL, SENSITIVE, here_or_hub
-
-from modeling_unipt.user_errors import UserError, first_line
+from modeling_unipt.common.user_errors import UserError, first_line
+from unipt_space.gpu import device
+from unipt_space.page import LARGE, THUMBNAIL, data_url
+from unipt_space.served_model import ServedModel
+from unipt_space.settings import DATASET, MODEL, SENSITIVE, here_or_hub
 
 MOST_RESULTS, MOST_CHARACTERS, MOST_PHRASES = 50, 2000, 8
 
@@ -113,7 +112,7 @@ def load_people(folder, name):
     if not folder:
         return load_sample(name or here_or_hub(MODEL))
     from modeling_unipt import PersonGallery
-    from modeling_unipt.image_files import read_image
+    from modeling_unipt.common.image_files import read_image
 
     gallery = PersonGallery.load(folder, name, device=device())
     return People(
@@ -133,7 +132,7 @@ def load_sample(name):
     from datasets import Image, load_dataset
 
     from modeling_unipt import PersonGallery
-    from modeling_unipt.gallery_model import load_model
+    from modeling_unipt.loading import load_model
 
     model, processor = load_model(name, device=device())
     dataset = here_or_hub(DATASET, f"unipt/{DATASET}")

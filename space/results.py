@@ -2,9 +2,8 @@
 
 import re
 
-from page import CLICKS, LARGE, SHOWS_ITSELF, action, data_url, escape, person_card, refused, told
-
-from modeling_unipt.user_errors import UserError
+from modeling_unipt.common.user_errors import UserError
+from unipt_space.page import CLICKS, LARGE, SHOWS_ITSELF, action, data_url, escape, person_card, refused, told
 
 PHRASE = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*|[.,;:!?()]")
 

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 
-from gpu import LENT, on_gpu
+from unipt_space.gpu import LENT, on_gpu
 
 REMEMBERED, BATCH, IMAGES = 4096, 32, 32
 

@@ -9,8 +9,8 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from modeling_unipt.image_files import IMAGE_FORMATS, IMAGE_SUFFIXES, UnreadableImage, read_image
-from modeling_unipt.user_errors import UserError
+from modeling_unipt.common.image_files import IMAGE_FORMATS, IMAGE_SUFFIXES, UnreadableImage, read_image
+from modeling_unipt.common.user_errors import UserError
 
 MEGABYTE, MILLION = 1 << 20, 1_000_000
 FILE_BYTES, TOTAL_BYTES, UNPACKED_BYTES = 50 * MEGABYTE, 100 * MEGABYTE, 250 * MEGABYTE

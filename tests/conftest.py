@@ -9,10 +9,10 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_seta
     cores = sorted(os.sched_getaffinity(0))  # one a worker, for it and its children: threads that share cores only wait
     os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+
+from tests.helpers.people import ENCODER, draw_person
 
 torch.set_num_threads(1)
 
@@ -21,7 +21,6 @@ SENTENCES = [
     "an old woman with long hair wears a blue dress and carries a white handbag",
     "the child wears a striped t-shirt, green shorts and a cap, and rides a bicycle",
 ]
-ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 
 
 @pytest.fixture(autouse=True)
@@ -115,18 +114,9 @@ def tiny_clip_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def vocabulary():
     """The shipped vocabulary of people."""
-    from dataset_builders.divide import load_vocabulary
+    from dataset_builders.divide.reading import load_vocabulary
 
     return load_vocabulary()
-
-
-def draw_person(seed, height=96, width=32):
-    """Two blocks of colour and a head on a noisy ground: different for each seed, quick to make."""
-    generator = np.random.default_rng(seed)
-    pixels = generator.integers(90, 160, (height, width, 3))
-    for top, bottom in ((0.1, 0.22), (0.22, 0.55), (0.55, 0.95)):
-        pixels[int(top * height) : int(bottom * height), width // 4 : 3 * width // 4] = generator.integers(0, 255, 3)
-    return Image.fromarray(pixels.astype(np.uint8))
 
 
 @pytest.fixture
@@ -149,7 +139,8 @@ def hub(monkeypatch, tmp_path):
     from types import SimpleNamespace
 
     import huggingface_hub
-    from hub_stand_in import TOKEN, HubStandIn
+
+    from tests.helpers.hub_stand_in import TOKEN, HubStandIn
 
     with HubStandIn() as hub:
         constants = huggingface_hub.constants

@@ -14,16 +14,16 @@ import tempfile
 import time
 from pathlib import Path
 
-import bench_basics
-import bench_builder
-import bench_gallery
-import bench_ranking
-import bench_space
-import bench_training
-from bench_figures import Figure, line, markdown
-from evaluation_report import write_aside
-from modeling_unipt.usable_cores import usable_cores
-from modeling_unipt.user_errors import run_command
+from modeling_unipt.common.parallel import usable_cores
+from modeling_unipt.common.user_errors import run_command
+from unipt_train.evaluation.report import write_aside
+from unipt_train.speed import basics as bench_basics
+from unipt_train.speed import builder as bench_builder
+from unipt_train.speed import gallery as bench_gallery
+from unipt_train.speed import ranking as bench_ranking
+from unipt_train.speed import space as bench_space
+from unipt_train.speed import training as bench_training
+from unipt_train.speed.figures import Figure, line, markdown
 
 AT_LEAST = {
     "indexing, share of the bare tower": 0.85,
@@ -39,7 +39,7 @@ AT_MOST = {
 
 
 def as_figures(measured):
-    """Name -> number, the unit in the name, as :class:`bench_figures.Figure`."""
+    """Name -> number, the unit in the name, as :class:`unipt_train.speed.figures.Figure`."""
     return [Figure(name, value, "", AT_LEAST.get(name), AT_MOST.get(name)) for name, value in measured.items()]
 
 

@@ -11,7 +11,7 @@ import argparse
 import string
 from pathlib import Path
 
-from modeling_unipt.user_errors import run_command
+from modeling_unipt.common.user_errors import run_command
 
 BERT_VOCABULARY, CLIP_VOCABULARY = 1500, 1200
 

@@ -13,8 +13,8 @@ import shutil
 import time
 from pathlib import Path
 
-from modeling_unipt.user_errors import UserError, run_command
-from stages import LAUNCH, PYTHON, RENDER, run_stages
+from modeling_unipt.common.user_errors import UserError, run_command
+from unipt_train.studies.commands import LAUNCH, PYTHON, RENDER, run_stages
 
 UNLABELLED_PEOPLE, UNLABELLED_VIEWS = 1800, 2
 BENCHMARK = {"identities": 440, "test": 120, "val": 20, "views": 4}
@@ -116,7 +116,7 @@ def main(argv=None):
     work = output / f"seed-{arguments.seed}"
     work.mkdir(parents=True, exist_ok=True)
 
-    from evaluate_retrieval import print_table
+    from unipt_train.evaluate_retrieval import print_table
 
     started = time.perf_counter()
     run_stages(stages(work, arguments.seed))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from evaluate_retrieval import METRICS
-from modeling_unipt.user_errors import run_command
-from stages import LAUNCH, PYTHON, ROOT, run_stages
+from modeling_unipt.common.user_errors import run_command
+from unipt_train.evaluate_retrieval import METRICS
+from unipt_train.studies.commands import LAUNCH, PYTHON, ROOT, run_stages
 
 TWICE = "from scratch, twice the steps"
 

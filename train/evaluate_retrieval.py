@@ -23,9 +23,11 @@ from typing import Literal
 
 import numpy as np
 
-from arguments import parse_arguments, require
-from confidence import identity_intervals
-from evaluation_report import (
+from modeling_unipt.common.output_folders import SETTINGS_FILE
+from modeling_unipt.common.user_errors import UserError, run_command
+from unipt_train.engine.arguments import parse_arguments, require
+from unipt_train.evaluation.confidence import identity_intervals
+from unipt_train.evaluation.report import (
     METRICS,
     benchmark_title,
     markdown,
@@ -34,9 +36,7 @@ from evaluation_report import (
     write_contact_sheet,
     write_json,
 )
-from metrics.person_retrieval.person_retrieval import DIRECTIONS, per_query_percent, query_scores
-from modeling_unipt.output_folders import SETTINGS_FILE
-from modeling_unipt.user_errors import UserError, run_command
+from unipt_train.metrics.person_retrieval.person_retrieval import DIRECTIONS, per_query_percent, query_scores
 
 __all__ = ["METRICS", "Embedded", "embed_rows", "measure", "print_table"]
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -154,8 +154,8 @@ def main(argv=None):
 
     import torch
 
-    from data import load_rows
-    from retrieval_models import BaselineProcessor, count_truncated, load_model, text_limit
+    from unipt_train.data.pairs import load_rows
+    from unipt_train.evaluation.models import BaselineProcessor, count_truncated, load_model, text_limit
 
     splits = {name: load_rows(name, arguments.split, ["image", "captions", "person_id"]) for name in arguments.dataset}
     models = {name: load_model(name) for name in arguments.model}

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from arguments import parse_arguments, require
-from modeling_unipt.user_errors import UserError, run_command
-from run_arguments import RunArguments, make_accelerator, make_schedulers, set_up_model
+from modeling_unipt.common.user_errors import UserError, run_command
+from unipt_train.engine.arguments import parse_arguments, require
+from unipt_train.engine.run_arguments import RunArguments, make_accelerator, make_schedulers, set_up_model
 
 
 @dataclass
@@ -81,13 +81,13 @@ def main(argv=None):
 
     from accelerate.utils import set_seed
 
-    from data import Collator, EpochBatches, IdentityPairs, load_splits, rows_of, steps_per_epoch
-    from finetuner import Finetuner, with_prototypes
-    from identity_batches import IdentityBatches
     from modeling_unipt.loading import load_unipt
-    from optimizers import build_optimizers
-    from training_loop import claim_output, run_training, save_result, start_tracking
-    from validation import Validation, validation_rows
+    from unipt_train.data.batches import IdentityBatches
+    from unipt_train.data.pairs import Collator, EpochBatches, IdentityPairs, load_splits, rows_of, steps_per_epoch
+    from unipt_train.engine.loop import claim_output, run_training, save_result, start_tracking
+    from unipt_train.engine.optimizers import build_optimizers
+    from unipt_train.engine.validation import Validation, validation_rows
+    from unipt_train.objectives.finetuning import Finetuner, with_prototypes
 
     columns = ["image", "captions", "person_id"]
     splits = load_splits(arguments.dataset)

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-from arguments import parse_arguments, require
-from evaluation_report import METRICS, benchmark_title, cell, public_name, write_aside
-from modeling_unipt.output_folders import SETTINGS_FILE
-from modeling_unipt.user_errors import UserError, run_command
+from modeling_unipt.common.output_folders import SETTINGS_FILE
+from modeling_unipt.common.user_errors import UserError, run_command
+from unipt_train.engine.arguments import parse_arguments, require
+from unipt_train.evaluation.report import METRICS, benchmark_title, cell, public_name, write_aside
 
 CARD = Path(__file__).parent / "cards" / "unipt.md"
 METRIC_NAMES = {"R1": "Rank-1", "R5": "Rank-5", "R10": "Rank-10", "mAP": "mAP", "mINP": "mINP"}
@@ -253,7 +253,7 @@ def main(argv=None):
             raise UserError(f"--about {arguments.about} cannot be read: {error}") from None
     records = read_records(arguments.evaluation)
 
-    from hub_model import HubModel
+    from unipt_train.engine.hub_model import HubModel
 
     hub = HubModel(arguments.push_to_hub, arguments.private) if arguments.push_to_hub else None
     facts = {"hardware": arguments.hardware, "energy_kwh": arguments.energy_kwh, "license": arguments.license}

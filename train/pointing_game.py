@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling_unipt.user_errors import UserError, run_command
-from stages import RENDER, ROOT
+from modeling_unipt.common.user_errors import UserError, run_command
+from unipt_train.studies.commands import RENDER, ROOT
 
 SEED = 9600
 REQUIRED = ("hat", "bag", "upper_clothes", "lower_clothes")
@@ -51,9 +51,9 @@ def play(model, processor, folder):
     """
     from tqdm import tqdm
 
-    from dataset_builders.divide import load_vocabulary
+    from dataset_builders.divide.reading import load_vocabulary
+    from modeling_unipt.common.image_files import read_image
     from modeling_unipt.heat_map import hottest_patch, word_maps
-    from modeling_unipt.image_files import read_image
 
     vocabulary = load_vocabulary()
     rows = [json.loads(line) for line in (Path(folder) / "truth.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -90,7 +90,7 @@ def _patches_inside(grid, box, height, width):
 
 
 def _counted(areas, hits):
-    from dataset_builders.top_probabilities import wilson_interval
+    from dataset_builders.report.confidence import wilson_interval
 
     counted = {"pictures": len(areas), "chance": float(np.mean(areas))}
     for kind, found in hits.items():

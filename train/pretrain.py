@@ -12,9 +12,9 @@ pre-training would start from, which is the baseline without person pre-training
 from dataclasses import dataclass, field
 from typing import Literal
 
-from arguments import parse_arguments, require
-from modeling_unipt.user_errors import UserError, run_command
-from run_arguments import RunArguments, make_accelerator, make_schedulers, set_up_model
+from modeling_unipt.common.user_errors import UserError, run_command
+from unipt_train.engine.arguments import parse_arguments, require
+from unipt_train.engine.run_arguments import RunArguments, make_accelerator, make_schedulers, set_up_model
 
 
 @dataclass
@@ -78,8 +78,8 @@ def build_model(arguments):
 
     from transformers import AutoConfig, AutoTokenizer
 
-    from initialisation import start_from_sine_cosine_positions
     from modeling_unipt import UniPTConfig, UniPTForPreTraining, UniPTImageProcessor, UniPTProcessor
+    from unipt_train.objectives.initialisation import start_from_sine_cosine_positions
 
     options = {
         "projection_dim": arguments.projection_dim,
@@ -132,11 +132,11 @@ def check(arguments):
 
 
 def build_pairs(rows, processor, arguments):
-    """The training samples, and the :class:`attribute_facts.AttributeFacts` that they hold, or None."""
-    from attribute_facts import AttributeFacts
-    from data import PretrainingPairs
-    from dataset_builders.caption_sampler import CaptionSampler
-    from dataset_builders.divide import load_vocabulary
+    """The training samples, and the :class:`unipt_train.objectives.attribute_facts.AttributeFacts` that they hold, or None."""
+    from dataset_builders.combine.sampler import CaptionSampler
+    from dataset_builders.divide.reading import load_vocabulary
+    from unipt_train.data.pairs import PretrainingPairs
+    from unipt_train.objectives.attribute_facts import AttributeFacts
 
     sampler, facts = None, None
     if arguments.fresh_captions:
@@ -174,11 +174,11 @@ def main(argv=None):
 
     from accelerate.utils import set_seed
 
-    from data import Collator, load_rows, steps_per_epoch
-    from initialisation import centre_embeddings
-    from objective import PretrainingObjective
-    from optimizers import build_optimizers
-    from training_loop import claim_output, run_training, save_result, start_tracking
+    from unipt_train.data.pairs import Collator, load_rows, steps_per_epoch
+    from unipt_train.engine.loop import claim_output, run_training, save_result, start_tracking
+    from unipt_train.engine.optimizers import build_optimizers
+    from unipt_train.objectives.initialisation import centre_embeddings
+    from unipt_train.objectives.pretraining import PretrainingObjective
 
     rows = load_rows(arguments.dataset, arguments.split, columns_needed(arguments))
     if arguments.max_steps < 0:

@@ -15,8 +15,8 @@ import shutil
 from pathlib import Path
 from string import Template
 
-from modeling_unipt.user_errors import run_command
-from stages import LAUNCH, PYTHON, RENDER, ROOT, command_line, run_stages
+from modeling_unipt.common.user_errors import run_command
+from unipt_train.studies.commands import LAUNCH, PYTHON, RENDER, ROOT, command_line, run_stages
 
 CARDS = Path(__file__).parent / "cards"
 MACHINE = f"{platform.machine()}, two CPU cores, no accelerator"
@@ -145,8 +145,8 @@ def release_clip(work):
     from transformers import CLIPModel, CLIPProcessor
 
     from dataset_builders.agreement import agreement_table, read_truth
-    from dataset_builders.divide import load_vocabulary
-    from train_clip import held_out_agreement
+    from dataset_builders.divide.reading import load_vocabulary
+    from unipt_train.train_clip import held_out_agreement
 
     target, source = ROOT / "unipt" / "clip-tiny", Path(work) / "clip-tiny"
     shutil.rmtree(target, ignore_errors=True)
@@ -181,8 +181,8 @@ def release_model(work):
 
 def write_unipt_card(work):
     """Evaluate the released weights, which are rounded to float16, beside the pre-trained model, and write the card."""
-    from evaluate_retrieval import setting
-    from model_card import read_records, write_model_card
+    from unipt_train.evaluate_retrieval import setting
+    from unipt_train.model_card import read_records, write_model_card
 
     target, output = "unipt/unipt-tiny", f"{work}/evaluation.json"
     command = evaluate(work, f"{work}/pretrained", target) + ["--output", output]

@@ -16,12 +16,12 @@ import statistics
 import time
 from pathlib import Path
 
-from experiment_jobs import jobs_of, result_of
-from experiments import EXPERIMENTS, FINETUNING, IMAGES, LONG, STEPS
-from jobs import TOOK, run_jobs
-from modeling_unipt.usable_cores import usable_cores
-from modeling_unipt.user_errors import UserError, run_command
-from run_arguments import pick_precision
+from modeling_unipt.common.parallel import usable_cores
+from modeling_unipt.common.user_errors import UserError, run_command
+from unipt_train.engine.run_arguments import pick_precision
+from unipt_train.studies.experiment_jobs import jobs_of, result_of
+from unipt_train.studies.experiments import EXPERIMENTS, FINETUNING, IMAGES, LONG, STEPS
+from unipt_train.studies.jobs import TOOK, run_jobs
 
 PREAMBLE = """# What each part is worth
 

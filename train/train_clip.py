@@ -19,9 +19,9 @@ from typing import Literal
 
 import numpy as np
 
-from arguments import parse_arguments, require
-from modeling_unipt.output_folders import finish_output, start_output
-from modeling_unipt.user_errors import run_command
+from modeling_unipt.common.output_folders import finish_output, start_output
+from modeling_unipt.common.user_errors import run_command
+from unipt_train.engine.arguments import parse_arguments, require
 
 
 @dataclass
@@ -68,7 +68,7 @@ def load_pixels(folder, file_names, size):
 def build_clip(arguments, tokenizer):
     from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 
-    from initialisation import start_from_sine_cosine_positions
+    from unipt_train.objectives.initialisation import start_from_sine_cosine_positions
 
     text = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -120,9 +120,9 @@ def train_steps(model, tokenizer, vocabulary, pixels, wanted, arguments, device,
     from tqdm import tqdm
     from transformers import get_scheduler
 
-    from data import EpochBatches
-    from optimizers import build_optimizers
-    from run_arguments import pick_precision
+    from unipt_train.data.pairs import EpochBatches
+    from unipt_train.engine.optimizers import build_optimizers
+    from unipt_train.engine.run_arguments import pick_precision
 
     precision = pick_precision(arguments.precision)
     all_prompts = [choice.prompt for attribute in vocabulary.attributes.values() for choice in attribute.choices]
@@ -167,7 +167,7 @@ def held_out_agreement(folder, vocabulary, truth, images_folder):
     from PIL import Image
 
     from dataset_builders.agreement import agreement_of_probabilities
-    from dataset_builders.conquer import Scorer
+    from dataset_builders.conquer.scorer import Scorer
 
     scorer, names, batches = Scorer(folder, vocabulary), list(truth), []
     for start in range(0, len(names), 64):
@@ -192,8 +192,8 @@ def main(argv=None):
     import torch
     from transformers import CLIPImageProcessor, CLIPProcessor, set_seed
 
-    from build_tokenizers import clip_tokenizer, corpus
-    from dataset_builders.divide import load_vocabulary
+    from dataset_builders.divide.reading import load_vocabulary
+    from unipt_train.build_tokenizers import clip_tokenizer, corpus
 
     folder = start_output(arguments.output_dir, dataclasses.asdict(arguments) | {"output_dir": None})
     if folder is None:

@@ -6,9 +6,9 @@ python -m dataset_builders.synthetic_pedestrians --output people --identities 50
 import argparse
 import os
 
-from modeling_unipt.output_folders import finish_output, start_output
-from modeling_unipt.usable_cores import usable_cores
-from modeling_unipt.user_errors import UserError, run_command
+from modeling_unipt.common.output_folders import finish_output, start_output
+from modeling_unipt.common.parallel import usable_cores
+from modeling_unipt.common.user_errors import UserError, run_command
 
 from .domains import DOMAINS
 
@@ -112,7 +112,7 @@ def main(arguments=None):
         return
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # the workers share the cores already
-    from .writing import Plan, write_world
+    from .write_world import Plan, write_world
 
     settings.pop("command")
     count = write_world(Plan(folder=work, **settings), min(options.workers, options.identities))

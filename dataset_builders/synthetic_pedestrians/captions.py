@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from .domains import STREET
-from .telling import CARRIED, DOING, MANNERS, WORN, Telling
+from .phrases import CARRIED, DOING, MANNERS, WORN, Telling
 
 THINGS = (*WORN, *CARRIED, *DOING, "vehicle")
 FEWEST_FACTS = 4

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling_unipt.user_errors import UserError, run_command
+from modeling_unipt.common.user_errors import UserError, run_command
 
 
 def oracle_rank1(gallery, queries):
@@ -41,7 +41,7 @@ def oracle_rank1(gallery, queries):
 def sample_benchmark(seed, identities, views, first=0):
     """(gallery, queries) for :func:`oracle_rank1` of people ``first``... of a world, without rendering them."""
     from .people import flat_attributes, sample_person, sample_view
-    from .writing import captions_of
+    from .write_world import captions_of
 
     gallery, queries = [], []
     for number in range(first, first + identities):

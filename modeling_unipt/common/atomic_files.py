@@ -1,0 +1,48 @@
+"""The one way a file is replaced: it is written aside, forced to disk, then renamed.
+
+So a reader finds the former file or the new one, whole, even if the writer is killed at any moment.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PREFIX = ".aside-"
+
+
+@contextmanager
+def written_aside(path: Path | str) -> Iterator[Path]:
+    """Give a path to write to. When the block ends without an error, that file replaces ``path``.
+
+    The path to write to has the suffix of ``path``, because Pillow and matplotlib choose the format by it. If the
+    block fails, what it wrote is removed and ``path`` stays as it was. A killed process leaves a file that begins with
+    ``.aside-``; the next writer of ``path`` overwrites it.
+
+    Raises:
+        OSError: the folder is missing or cannot be written to, or the disk is full.
+    """
+    path = Path(path)
+    aside = path.with_name(PREFIX + path.name)
+    try:
+        yield aside
+        # Without this a crash of the machine may leave the new name with an empty file.
+        with open(aside, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Replace the file ``path`` by ``text`` in UTF-8; for errors see :func:`written_aside`."""
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, content: Any, indent: int | None = 2) -> None:
+    """Replace the file ``path`` by ``content`` as JSON and a final newline; for errors see :func:`written_aside`."""
+    write_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")

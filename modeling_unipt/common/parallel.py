@@ -1,0 +1,43 @@
+"""Work in parallel: the cores this process may use, and a map in threads that keeps its order."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def usable_cores() -> list[int]:
+    """Sorted numbers of the cores this process may use; fewer than the machine has under ``taskset`` or in a container.
+
+    Where the system cannot tell (macOS), every core of the machine counts.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
+    """Yield ``function(item)`` of each item, in order. The calling thread reads the items.
+
+    Unlike ``Executor.map``, this never runs far ahead of whoever takes the results, so memory stays bounded.
+
+    Args:
+        threads: how many threads run the function at once.
+        ahead: the most results that are begun before the oldest of them is taken.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        begun = deque()
+        try:
+            for item in items:
+                begun.append(pool.submit(function, item))
+                if len(begun) >= ahead:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for future in begun:
+                future.cancel()

@@ -1,0 +1,112 @@
+"""How every command of this project speaks and fails.
+
+A user's mistake ends in one sentence on stderr and exit status 2, never in a bare traceback. Library code logs; a
+command shows those messages on stderr.
+"""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+# What a user's own files and disks do. Any other OSError is a fault of ours and keeps its traceback.
+_ERRORS_OF_THE_USERS_FILES = {
+    errno.EACCES: "permission denied",
+    errno.EPERM: "not permitted",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "a part of its path is a file, not a folder",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ENOENT: "its folder does not exist",
+    errno.ELOOP: "its links run in a circle",
+}
+_OUR_PACKAGES = ("modeling_unipt", "dataset_builders", "unipt_train", "unipt_space", "__main__")
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130
+# 128 + SIGPIPE: what a shell reports of a program whose reader, such as `head`, went away.
+EXIT_CLOSED_PIPE = 141
+
+
+class UserError(ValueError):
+    """A mistake of the user: what is wrong, where, and how to mend it, in one sentence."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's error message, without the full stop; the error's class if it has no message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
+class _PlainSentences(logging.Formatter):
+    """Shows a message as it is, and a warning behind the word "warning"."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"warning: {text}" if record.levelno >= logging.WARNING else text
+
+
+class _Stderr(logging.StreamHandler):
+    """Writes to what ``sys.stderr`` is at the time of a message; tests and progress bars replace it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.setFormatter(_PlainSentences())
+
+    @property
+    def stream(self):
+        return sys.stderr
+
+
+def show_log_messages() -> None:
+    """Show the messages of this project's packages on stderr, from level INFO on."""
+    for name in _OUR_PACKAGES:
+        logger = logging.getLogger(name)
+        if not any(isinstance(handler, _Stderr) for handler in logger.handlers):
+            logger.addHandler(_Stderr())
+            logger.setLevel(logging.INFO)
+
+
+def _reason_of_the_users_files(error: OSError) -> str | None:
+    """Why a file of the user cannot be used, in a few words, or None if the error has another cause."""
+    if error.errno in _ERRORS_OF_THE_USERS_FILES:
+        return _ERRORS_OF_THE_USERS_FILES[error.errno]
+    # pyarrow and safetensors raise errors without a number when the disk is full.
+    return "the disk is full" if "No space left" in str(error) else None
+
+
+def run_command(main: Callable[[], int | None]) -> None:
+    """Run ``main()`` as a console command and exit with its status.
+
+    * A :class:`UserError`, or a file that cannot be read or written, becomes ``error: <sentence>`` on stderr and exit
+      status 2.
+    * Ctrl-C becomes exit status 130.
+    * A reader of the output that goes away, as in ``unipt info GALLERY | head -1``, ends the command quietly with
+      status 141.
+    """
+    show_log_messages()
+    try:
+        status = main() or 0
+        # Python would flush at its very end, where a closed pipe could no longer be caught.
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = EXIT_MISTAKE
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = EXIT_CLOSED_PIPE
+    except OSError as error:
+        reason = _reason_of_the_users_files(error)
+        if reason is None:
+            raise
+        place = error.filename2 or error.filename
+        where = f"{place} cannot be read or written" if place else "a file cannot be written"
+        print(f"error: {where}: {reason}", file=sys.stderr)
+        status = EXIT_MISTAKE
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to continue", file=sys.stderr)
+        status = EXIT_INTERRUPTED
+    sys.exit(status)

@@ -1,0 +1,258 @@
+"""What the commands of `unipt` do; see cli.py for how they are called."""
+
+import contextlib
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from ..common.user_errors import UserError
+
+SHEET_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+
+
+def run_index(arguments):
+    batch_size = _positive(arguments.batch_size, "--batch-size")
+
+    from ..common.image_files import find_images
+    from .files import MANIFEST_FILE, GalleryFiles
+    from .metadata import read_metadata
+
+    names = find_images(arguments.folder)
+    metadata = read_metadata(arguments.metadata) if arguments.metadata else None
+
+    from ..common.output_folders import finish_output, start_output
+    from ..loading import load_model
+    from .gallery import PersonGallery
+
+    folder, device = Path(arguments.folder).resolve(), "cpu" if arguments.cpu else None
+    gallery = PersonGallery(
+        *load_model(arguments.model, arguments.revision, device), folder, arguments.index, arguments.revision
+    )
+    settings = _index_settings(gallery, names, arguments.metadata)
+    with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
+        partial = start_output(arguments.output, settings, keep_partial=True)
+    if partial is None:
+        if arguments.json:
+            _print_json(
+                {"gallery": arguments.output, "images": GalleryFiles.open(arguments.output).manifest["pictures"]}
+            )
+        return
+    if (partial / MANIFEST_FILE).exists():
+        model = gallery.model, gallery.processor
+        gallery = PersonGallery.load(partial, model)
+        print(f"going on after {len(gallery)} images", file=sys.stderr)
+    else:
+        gallery.create_files(partial)
+    report = gallery.add(folder, metadata, batch_size)
+    if not len(gallery):
+        shutil.rmtree(partial)
+        gallery.refuse_empty(f"of {folder} ")
+    finish_output(partial, arguments.output)
+    if arguments.json:
+        _print_json({"gallery": arguments.output, "images": len(gallery), **_report_as_json(report)})
+        return
+    print(f"{len(gallery)} images indexed into {arguments.output}")
+    if report.rejected:
+        print(
+            f"{len(report.rejected)} of {len(names)} could not be read and are left out; see "
+            f"{Path(arguments.output, 'rejected.jsonl')}"
+        )
+    _print_report(report)
+
+
+def _index_settings(gallery, names, metadata):
+    """The JSON-able description of a gallery to be: the same one means the same result."""
+    import hashlib
+
+    listing = hashlib.sha256()
+    for name in names:
+        path = Path(gallery.folder, name)
+        status = path.stat() if path.exists() else None
+        listing.update(repr((Path(name).as_posix(), status and (status.st_size, status.st_mtime_ns))).encode())
+    header = gallery.header()
+    return {
+        "command": "index",
+        "images": len(names),
+        "listing": listing.hexdigest(),
+        "metadata": metadata and hashlib.sha256(Path(metadata).read_bytes()).hexdigest(),
+        **{key: header[key] for key in ("folder", "model", "revision", "weights", "index_kind")},
+    }
+
+
+def run_search(arguments):
+    top_k = _positive(arguments.top_k, "--top-k")
+    text, picture = " ".join(arguments.query).strip(), arguments.image and Path(arguments.image)
+    if not text and not picture:
+        raise UserError('the query is empty; describe a person, as in "a woman in a red coat with a black bag"')
+    sheet = arguments.contact_sheet and Path(arguments.contact_sheet)
+    if sheet and sheet.suffix.lower() not in SHEET_SUFFIXES:
+        raise UserError(f"--contact-sheet {sheet} must end in one of {', '.join(sorted(SHEET_SUFFIXES))}")
+    if sheet and not sheet.parent.is_dir():
+        raise UserError(f"--contact-sheet {sheet} cannot be written: folder {sheet.parent} does not exist")
+    where = _conditions(arguments.where)
+
+    gallery = _open(arguments)
+    gallery.check_where(where)  # before the model is loaded
+    gallery.use_model(arguments.model, "cpu" if arguments.cpu else None)
+    query = (text, picture) if text and picture else text or picture
+    results = gallery.search(query, top_k, where)
+    if arguments.json:
+        names = gallery.file_names
+        found = [
+            {
+                "rank": result.rank,
+                "score": round(result.score, 6),
+                "path": result.path,
+                "file_name": names[result.index],
+                "id": result.id,
+                "metadata": result.metadata,
+            }
+            for result in results
+        ]
+        _print_json({"query": text or None, "image": arguments.image, "gallery": arguments.gallery, "results": found})
+    else:
+        for result in results:
+            print(f"{result.rank:>4}  {result.score:+.4f}  {result.path}")
+    if not results:
+        print("no image of the gallery fulfils the conditions", file=sys.stderr)
+    elif sheet:
+        _write_contact_sheet(sheet, " + ".join(filter(None, [text, picture and picture.name])), results)
+
+
+def _conditions(texts):
+    """``["camera=3", "camera=4", "day!=Monday"]`` as a list of (column, operator, value)."""
+    equal, others = {}, []
+    for text in texts:
+        parts = re.fullmatch(r"(.+?)(!=|<=|>=|=|<|>)(.*)", text, re.S)
+        if not parts:
+            raise UserError(f"--where {text!r} must be a column, one of = != < <= > >=, and a value, as in camera=3")
+        column, operator, value = parts.groups()
+        if operator == "=":
+            equal.setdefault(column, []).append(value)
+        else:
+            others.append((column, operator, value))
+    return [(column, "in", values) for column, values in equal.items()] + others
+
+
+def _write_contact_sheet(path, query, results):
+    from ..common.contact_sheet import contact_sheet
+    from ..common.image_files import UnreadableImage, read_image
+
+    tiles = []
+    for result in results:
+        try:
+            tiles.append((read_image(result.path), f"{result.rank}: {result.score:.2f}", None))
+        except UnreadableImage:
+            raise UserError(f"no contact sheet: image {result.path} is gone or damaged since it was indexed") from None
+    contact_sheet([(query, tiles)]).save(path)
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def run_add(arguments):
+    batch_size = _positive(arguments.batch_size, "--batch-size")
+
+    from .images import pictures_at
+    from .metadata import read_metadata
+
+    metadata = read_metadata(arguments.metadata) if arguments.metadata else None
+    files = [picture.source for images in arguments.images for picture in pictures_at(images, None)]
+
+    gallery = _open(arguments)
+    gallery.use_model(arguments.model, "cpu" if arguments.cpu else None)
+    report = gallery.add(files, metadata, batch_size)
+    if arguments.json:
+        _print_json({"gallery": arguments.gallery, "images": len(gallery), **_report_as_json(report)})
+        return
+    print(f"{report.added} images added to {arguments.gallery}, which now has {len(gallery)}")
+    there = report.unchanged + len(report.duplicates)
+    if there:
+        print(f"{there} of {len(files)} were already there")
+    if report.rejected:
+        print(
+            f"{len(report.rejected)} of {len(files)} could not be read; see {Path(arguments.gallery, 'rejected.jsonl')}"
+        )
+    _print_report(report)
+
+
+def _print_report(report):
+    if report.duplicates:
+        name, same = report.duplicates[0]
+        print(f"{len(report.duplicates)} have the very bytes of another, as {name} of {same}, and are not added twice")
+    if report.replaced:
+        print(f"{len(report.replaced)} have other bytes than before and replace what was there")
+    if report.without_metadata:
+        print(f"{report.without_metadata} of those added have no metadata")
+    if report.unused_metadata:
+        print(f"{report.unused_metadata} rows of the metadata name no image that was added")
+
+
+def _report_as_json(report):
+    return {
+        "added": report.added,
+        "unchanged": report.unchanged,
+        "duplicates": [{"file_name": name, "same_as": same} for name, same in report.duplicates],
+        "replaced": report.replaced,
+        "rejected": [{"file_name": name, "reason": reason} for name, reason in report.rejected],
+        "without_metadata": report.without_metadata,
+        "unused_metadata": report.unused_metadata,
+    }
+
+
+def run_remove(arguments):
+    gallery = _open(arguments)
+    removed = gallery.remove(arguments.names)
+    if arguments.json:
+        _print_json({"gallery": arguments.gallery, "removed": removed, "images": len(gallery)})
+    else:
+        print(f"{removed} images removed from {arguments.gallery}, which now has {len(gallery)}")
+
+
+def run_info(arguments):
+    gallery = _open(arguments)
+    info = gallery.info()
+    if arguments.json:
+        _print_json({"gallery": arguments.gallery, **info})
+        return
+    for name, value in info.items():
+        if name == "index":
+            value = _index_in_words(value)
+        elif name == "columns":
+            value = "; ".join(map(_column_in_words, value.items())) or "none"
+        elif name == "weights":
+            value = value[:16]
+        elif name == "bytes":
+            value = f"{value / 1e6:,.1f} MB on disk"
+        print(f"{name + ':':<11} {value if value is not None else '-'}")
+
+
+def _index_in_words(index):
+    words = index["kind"]
+    if index["kind"] != "exact":
+        words += f", recall@10 {index['recall_at_10']:.3f} against exact, measured on images of this gallery"
+    return words + (f" ({index['trouble']}; the next search makes it again)" if index["trouble"] else "")
+
+
+def _column_in_words(item):
+    name, values = item
+    if values is None:
+        return f"{name} (more than 200 values)"
+    shown = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+    return f"{name} ({shown})"
+
+
+def _open(arguments):
+    from .gallery import PersonGallery
+
+    return PersonGallery.open(arguments.gallery)
+
+
+def _print_json(answer):
+    print(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
+
+
+def _positive(text, option):
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UserError(f"{option} is {text!r}; it must be a whole number of at least 1")
+    return int(text)

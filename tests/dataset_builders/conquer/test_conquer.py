@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+import torch
+
+from dataset_builders.conquer.scorer import Scorer, decide
+from modeling_unipt.common.user_errors import UserError
+from tests.helpers.people import ENCODER, draw_person
+
+
+@pytest.fixture(scope="module")
+def scorer(tiny_clip_folder, vocabulary):
+    return Scorer(tiny_clip_folder, vocabulary, device="cpu")
+
+
+def one_sided(vocabulary, **probability_of):
+    """Probabilities of one image: the first choice of each attribute certain, but for those given as {index: p}."""
+    table = {}
+    for name, attribute in vocabulary.attributes.items():
+        row = np.zeros((1, len(attribute.choices)), np.float32)
+        for index, probability in probability_of.get(name, {0: 1.0}).items():
+            row[0, index] = probability
+        table[name] = row
+    return table
+
+
+def test_required_attributes_take_their_arg_max_however_uncertain(vocabulary):
+    (chosen,) = decide(one_sided(vocabulary, age={0: 0.3, 1: 0.2, 2: 0.35, 3: 0.15}), vocabulary)
+    assert chosen["age"].phrase == "middle-aged"
+    assert all(chosen[name] is not None for name, attribute in vocabulary.attributes.items() if attribute.required)
+
+
+def test_optional_attributes_need_a_probability_above_the_papers_threshold(vocabulary):
+    for probability, phrase in ((0.91, "a handbag"), (0.9, None), (0.6, None)):
+        (chosen,) = decide(one_sided(vocabulary, bag={1: np.float32(probability), 4: 1 - probability}), vocabulary)
+        # float32 0.9 lies just below 0.9, so the rule "above" leaves it out
+        assert (chosen["bag"].phrase if chosen["bag"] else None) == phrase
+    (lenient,) = decide(one_sided(vocabulary, bag={1: 0.6, 4: 0.4}), vocabulary, optional_threshold=0.5)
+    assert lenient["bag"].phrase == "a handbag"
+
+
+def test_a_negative_phrase_is_never_chosen(vocabulary):
+    (chosen,) = decide(one_sided(vocabulary, bag={0: 0.03, 4: 0.97}), vocabulary)
+    assert chosen["bag"] is None
+    (forced,) = decide(one_sided(vocabulary, bag={0: 0.03, 4: 0.97}), vocabulary, optional_threshold=0.0)
+    assert forced["bag"].phrase == "a backpack"
+
+
+def test_probabilities_equal_the_models_own_logits(scorer, vocabulary, tiny_clip_folder):
+    from transformers import CLIPModel, CLIPProcessor
+
+    images = [draw_person(seed) for seed in range(3)]
+    found = scorer.probabilities(images)
+    model, processor = CLIPModel.from_pretrained(tiny_clip_folder), CLIPProcessor.from_pretrained(tiny_clip_folder)
+    for name in ("gender", "hat", "lower_clothes"):
+        prompts = [choice.prompt for choice in vocabulary.attributes[name].choices]
+        squashed = [image.resize((32, 32), resample=processor.image_processor.resample) for image in images]
+        inputs = processor(text=prompts, images=squashed, padding=True, truncation=True, return_tensors="pt")
+        with torch.no_grad():
+            expected = model(**inputs).logits_per_image.softmax(dim=1).numpy()
+        assert found[name].dtype == np.float32 and found[name].shape == (3, len(prompts))
+        np.testing.assert_allclose(found[name], expected, atol=2e-5)
+
+
+def test_images_are_squashed_so_that_head_and_feet_count(scorer):
+    person = draw_person(0)
+    for top in (0, 88):
+        changed = person.copy()
+        changed.paste((255, 0, 0), (0, top, 32, top + 8))
+        assert np.abs(scorer.pixels(person).astype(int) - scorer.pixels(changed).astype(int)).max() > 20
+    assert scorer.pixels(person).shape == (32, 32, 3)
+
+
+def test_an_image_scores_the_same_alone_and_in_a_batch(scorer):
+    images = [draw_person(seed) for seed in range(5)]
+    together, alone = scorer.probabilities(images), scorer.probabilities(images[3:4])
+    for name in alone:
+        np.testing.assert_allclose(together[name][3:4], alone[name], atol=1e-5)
+
+
+def test_caption_scores_are_cosines(scorer):
+    embeds = scorer.embed_pixels(np.stack([scorer.pixels(draw_person(seed)) for seed in range(2)]))
+    captions = ["The man is walking.", "A woman " + "who walks on and on " * 40]
+    scores = scorer.caption_scores(embeds, captions)
+    texts = scorer.embed_texts(captions)
+    expected = [torch.cosine_similarity(embeds[i], texts[i], dim=0).item() for i in range(2)]
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    assert np.abs(scores).max() <= 1
+
+
+def test_attributes_left_out_are_not_scored(tiny_clip_folder, vocabulary):
+    found = Scorer(tiny_clip_folder, vocabulary.without(["gender"])).probabilities([draw_person(0)])
+    assert "gender" not in found and len(found) == 13
+
+
+def test_lower_precision_stays_close(tiny_clip_folder, scorer, vocabulary):
+    half = Scorer(tiny_clip_folder, vocabulary, device="cpu", dtype=torch.bfloat16).probabilities([draw_person(0)])
+    full = scorer.probabilities([draw_person(0)])
+    assert half["gender"].dtype == np.float32
+    assert max(np.abs(half[name] - full[name]).max() for name in full) < 0.2
+
+
+def test_a_siglip_model_scores_too(tmp_path, tiny_clip_folder, vocabulary):
+    from transformers import (
+        AutoTokenizer,
+        SiglipConfig,
+        SiglipImageProcessorPil,
+        SiglipModel,
+        SiglipTextConfig,
+        SiglipVisionConfig,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_clip_folder)
+    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    text = SiglipTextConfig(vocab_size=len(tokenizer), max_position_embeddings=64, projection_size=32, **ids, **ENCODER)
+    vision = SiglipVisionConfig(image_size=32, patch_size=16, **ENCODER)
+    SiglipModel(SiglipConfig(text_config=text.to_dict(), vision_config=vision.to_dict())).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    SiglipImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    probabilities = Scorer(tmp_path, vocabulary).probabilities([draw_person(0), draw_person(1)])
+    for values in probabilities.values():
+        np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_is_not_clip_style_is_refused(tmp_path, tiny_unipt_folder, tiny_clip_folder, vocabulary):
+    from transformers import ViTConfig, ViTModel
+
+    with pytest.raises(UserError, match="holds no config.json"):
+        Scorer(str(tmp_path), vocabulary)
+    ViTModel(ViTConfig(image_size=32, patch_size=16, **ENCODER)).save_pretrained(tmp_path / "vit")
+    with pytest.raises(UserError, match="is a ViTModel, which does not compare images with texts"):
+        Scorer(str(tmp_path / "vit"), vocabulary)
+    from transformers import CLIPModel
+
+    CLIPModel.from_pretrained(tiny_clip_folder).save_pretrained(tmp_path / "bare")
+    with pytest.raises(UserError, match="lacks its tokenizer or image processor"):
+        Scorer(str(tmp_path / "bare"), vocabulary)
+    with pytest.raises(UserError, match="cannot be loaded as a folder or from the Hub"):
+        Scorer("nobody/no-such-model", vocabulary)

@@ -1,0 +1,37 @@
+"""Results in order, made in several threads, and not too many of them before they are wanted."""
+
+import threading
+import time
+
+import pytest
+
+from modeling_unipt.common.parallel import map_ahead
+
+
+def test_the_order_is_kept_whatever_ends_first():
+    def late_if_even(number):
+        time.sleep(0.01 * (number % 2 == 0))
+        return number * number
+
+    assert list(map_ahead(late_if_even, iter(range(20)), 4, 8)) == [number * number for number in range(20)]
+
+
+def test_no_more_is_begun_than_asked_for():
+    begun = []
+    results = map_ahead(begun.append, range(100), 2, 5)
+    next(results)
+    time.sleep(0.05)
+    assert len(begun) == 5
+    results.close()
+    assert len(begun) < 10
+
+
+def test_several_threads_work_at_once():
+    barrier = threading.Barrier(3, timeout=10)
+    assert len(list(map_ahead(lambda _: barrier.wait(), range(3), 3, 3))) == 3
+
+
+def test_what_fails_is_raised_where_its_result_is_taken():
+    results = map_ahead(lambda number: 1 / number, [1, 0], 1, 4)
+    with pytest.raises(ZeroDivisionError):
+        list(results)

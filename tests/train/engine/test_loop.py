@@ -1,0 +1,164 @@
+"""The loop itself, on a model of one number: what stops it, what it reports, what a resumed run repeats."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from modeling_unipt.common.user_errors import UserError
+from unipt_train.engine import loop as training_loop
+from unipt_train.engine.joint_batch import joint_backward
+from unipt_train.engine.loop import run_training, start_tracking
+from unipt_train.engine.run_arguments import RunArguments, make_accelerator, make_schedulers
+
+
+class Numbers(torch.utils.data.Dataset):
+    """Sample i is i, and is called image-i."""
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, key):
+        return float(key[1])
+
+    def name_of(self, index):
+        return f"image-{index}"
+
+
+class OneNumber(torch.nn.Module):
+    """An objective: one number, and how far it is from those of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.value = torch.nn.Parameter(torch.zeros(()))
+
+    def inputs(self, batch):
+        return batch
+
+    def targets(self, batch):
+        return batch
+
+    def forward(self, values):
+        return {"value": self.value.expand(len(values))}
+
+    def losses(self, features, targets):
+        return {"loss": (features["value"] - targets["values"]).square().mean()}
+
+
+def collate(samples):
+    return {"values": torch.tensor(samples)}
+
+
+def loop(tmp_path, **options):
+    """(log, model) of a run into ``tmp_path``."""
+    settings = {"report_to": "none", "precision": "no", "num_workers": 0, "log_steps": 2, "save_steps": 4, "cpu": True}
+    arguments = RunArguments(**settings | options)
+    arguments.batch_size, arguments.max_steps, arguments.output_dir = 4, 10, str(tmp_path / "out")
+    accelerator = make_accelerator(arguments)
+    start_tracking(accelerator, tmp_path)
+    model = OneNumber()
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1)]
+    schedulers = make_schedulers(optimizers, arguments)
+    _, log = run_training(accelerator, model, optimizers, schedulers, Numbers(), collate, arguments, tmp_path)
+    accelerator.end_training()
+    return log, model
+
+
+@pytest.fixture
+def fails_at(monkeypatch):
+    """Has a step, counted from 1, give another loss or an error."""
+
+    def fail(wanted, loss=None, error=None):
+        count = iter(range(1, 100))
+
+        def backward(*given):
+            if next(count) != wanted:
+                return joint_backward(*given)
+            if error:
+                raise error
+            return {"loss": torch.tensor(loss)}
+
+        monkeypatch.setattr(training_loop, "joint_backward", backward)
+
+    return fail
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+@pytest.mark.parametrize("wanted", [5, 7, 10])
+def test_a_loss_that_is_no_number_names_step_batch_and_checkpoint(tmp_path, fails_at, loss, wanted):
+    from unipt_train.data.pairs import EpochBatches
+
+    fails_at(wanted, loss)
+    with pytest.raises(UserError) as stopped:
+        loop(tmp_path)
+    ids = ", ".join(f"image-{index}" for _, index in EpochBatches(12, 4, 0, 0, 10).keys_of(wanted - 1))
+    assert f"the loss became {loss} at step {wanted}, on the batch of images {ids};" in str(stopped.value)
+    last = "step-00000008" if wanted > 8 else "step-00000004"
+    assert f"the last good checkpoint is {tmp_path}/checkpoints/{last}" in str(stopped.value)
+    progress = json.loads((tmp_path / "checkpoints" / last / "progress.json").read_text())
+    assert progress["log"][-1]["step"] == int(last[-2:])
+
+
+def test_a_bad_loss_is_never_saved(tmp_path, fails_at):
+    fails_at(4, math.nan)
+    with pytest.raises(UserError, match="no checkpoint was written before"):
+        loop(tmp_path)
+    assert not list((tmp_path / "checkpoints").glob("step-????????"))
+
+
+@pytest.mark.parametrize(("chunk_size", "now"), [(0, "the whole batch"), (2, "2")])
+def test_out_of_memory_says_which_knob_and_keeps_the_checkpoint(tmp_path, fails_at, chunk_size, now):
+    fails_at(6, error=torch.OutOfMemoryError())
+    told = rf"out of GPU memory at step 6: lower --chunk_size \(now {now}\): the losses stay those of the batch; or set"
+    with pytest.raises(UserError, match=told):
+        loop(tmp_path, chunk_size=chunk_size)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000004"]
+
+
+@pytest.mark.parametrize("save_steps", [4, 5])
+def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path, fails_at, save_steps):
+    """Also from a checkpoint between two lines of the log."""
+    whole, model = loop(tmp_path / "whole")
+    fails_at(7, error=torch.OutOfMemoryError())
+    with pytest.raises(UserError):
+        loop(tmp_path / "stopped", save_steps=save_steps)
+    resumed, again = loop(tmp_path / "stopped")
+    drop = "samples_per_second"
+    assert [{k: v for k, v in row.items() if k != drop} for row in resumed] == [
+        {k: v for k, v in row.items() if k != drop} for row in whole
+    ]
+    assert float(again.value) == float(model.value)
+
+
+def test_a_half_written_checkpoint_is_never_chosen(tmp_path, fails_at, capsys):
+    fails_at(7, error=torch.OutOfMemoryError())
+    with pytest.raises(UserError):
+        loop(tmp_path)
+    (tmp_path / "checkpoints" / "step-00000006.partial").mkdir()
+    loop(tmp_path)
+    assert f"resuming at step 4 from {tmp_path}/checkpoints/step-00000004" in capsys.readouterr().out
+
+
+def test_tensorboard_has_what_the_log_has(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log, _ = loop(tmp_path, report_to="tensorboard")
+    events = EventAccumulator(str(tmp_path / "tracking"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [
+        (row["step"], pytest.approx(row["loss"], rel=1e-6)) for row in log
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"report_to": "paper"}, "--report_to paper is no tracker; valid ones: none, aim, "),
+        ({"report_to": "wandb"}, "--report_to wandb needs the package of that name"),
+        ({"scheduler": "steep"}, "--scheduler steep cannot be used: steep is not a valid SchedulerType"),
+    ],
+)
+def test_mistakes(tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        loop(tmp_path, **options)
