@@ -116,7 +116,7 @@ def main(argv=None):
     work = output / f"seed-{arguments.seed}"
     work.mkdir(parents=True, exist_ok=True)
 
-    from unipt_train.evaluate_retrieval import print_table
+    from unipt_train.evaluation.report import print_table
 
     started = time.perf_counter()
     run_stages(stages(work, arguments.seed))

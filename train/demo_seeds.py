@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from modeling_unipt.common.user_errors import run_command
-from unipt_train.evaluate_retrieval import METRICS
+from unipt_train.evaluation.report import METRICS
 from unipt_train.studies.commands import LAUNCH, PYTHON, ROOT, run_stages
 
 TWICE = "from scratch, twice the steps"

@@ -15,20 +15,13 @@ Each model on each dataset in each direction is one record of the JSON list. Num
 over identities. --contact_sheet draws some queries with the best images of the last model on the last dataset.
 """
 
-import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from modeling_unipt.common.output_folders import SETTINGS_FILE
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, require
-from unipt_train.evaluation.confidence import identity_intervals
 from unipt_train.evaluation.report import (
-    METRICS,
     benchmark_title,
     markdown,
     print_table,
@@ -36,9 +29,8 @@ from unipt_train.evaluation.report import (
     write_contact_sheet,
     write_json,
 )
-from unipt_train.metrics.person_retrieval.person_retrieval import DIRECTIONS, per_query_percent, query_scores
+from unipt_train.metrics.person_retrieval.person_retrieval import DIRECTIONS
 
-__all__ = ["METRICS", "Embedded", "embed_rows", "measure", "print_table"]
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -65,78 +57,6 @@ class EvaluateArguments:
     seed: int = field(default=0, metadata={"help": "of the intervals and of the queries shown"})
 
 
-@dataclass
-class Embedded:
-    """A split as a model sees it.
-
-    Attributes:
-        text_embeds, image_embeds: (captions, D) and (images, D) float32, rows of length 1.
-        text_person_ids, image_person_ids: whom each caption describes and each image shows.
-        captions: list of texts.
-    """
-
-    text_embeds: np.ndarray
-    text_person_ids: np.ndarray
-    image_embeds: np.ndarray
-    image_person_ids: np.ndarray
-    captions: list
-
-
-def embed_rows(model, processor, rows, batch_size=64):
-    """Embed every caption and every image of a split; images may be of any mode."""
-    from modeling_unipt.embedding import embed_images, embed_texts
-    from modeling_unipt.image_processing_unipt import to_rgb
-
-    captions, text_person_ids, image_person_ids = [], [], []
-    for record in rows.select_columns(["captions", "person_id"]):
-        image_person_ids.append(record["person_id"])
-        captions += record["captions"]
-        text_person_ids += [record["person_id"]] * len(record["captions"])
-    if not captions:
-        raise UserError("none of the images has a caption, so there is nothing to search by")
-    text_embeds = embed_texts(model, processor, captions, batch_size)
-    images = (to_rgb(row["image"]) for row in rows.select_columns(["image"]))
-    image_embeds = embed_images(model, processor, images, batch_size, total=len(rows))
-    return Embedded(text_embeds, np.array(text_person_ids), image_embeds, np.array(image_person_ids), captions)
-
-
-def measure(embedded, direction="text-to-image", average_precision="mean", bootstrap=0, seed=0):
-    """The metrics of an embedded split.
-
-    Returns:
-        Dict with R1, R5, R10, mAP, mINP in percent, their ``intervals`` at 95 % (name -> [low, high], or None) and the
-        counts queries, gallery, identities and queries_without_match.
-    """
-    texts = (embedded.text_embeds, embedded.text_person_ids)
-    images = (embedded.image_embeds, embedded.image_person_ids)
-    queries, gallery = (texts, images) if direction == "text-to-image" else (images, texts)
-    scores = query_scores(*queries, *gallery)
-    values = per_query_percent(scores, average_precision)
-    return {
-        **{name: float(value.mean()) for name, value in values.items()},
-        "intervals": identity_intervals(values, queries[1], bootstrap, seed),
-        "queries": len(queries[1]),
-        "gallery": len(gallery[1]),
-        "identities": len(np.unique(queries[1])),
-        "queries_without_match": int(np.sum(scores["first_rank"] == 0)),
-    }
-
-
-def setting(model, dataset):
-    """What a UniPT model's own build_settings.json says of how it met the dataset: "untrained", "direct transfer" when
-    it was never fine-tuned, "fine-tuned" on this very dataset, "fine-tuned on NAME", or "" when nothing says it."""
-    try:
-        made = json.loads(Path(model, SETTINGS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    if made.get("command") == "pretrain":
-        return "direct transfer" if made.get("max_steps") else "untrained"
-    if made.get("command") != "finetune":
-        return ""
-    same = os.path.realpath(made["dataset"]) == os.path.realpath(dataset)
-    return "fine-tuned" if same else f"fine-tuned on {made['dataset']}"
-
-
 def check(arguments):
     """Refuse what can be known to be wrong before anything is loaded."""
     require(arguments, "model", "dataset")
@@ -155,6 +75,7 @@ def main(argv=None):
     import torch
 
     from unipt_train.data.pairs import load_rows
+    from unipt_train.evaluation.measure import embed_rows, measure, training_setting
     from unipt_train.evaluation.models import BaselineProcessor, count_truncated, load_model, text_limit
 
     splits = {name: load_rows(name, arguments.split, ["image", "captions", "person_id"]) for name in arguments.dataset}
@@ -165,7 +86,7 @@ def main(argv=None):
         model.to(device)
         for dataset, rows in splits.items():
             embedded = embed_rows(model, processor, rows, arguments.batch_size)
-            met = "baseline" if isinstance(processor, BaselineProcessor) else setting(name, dataset)
+            met = "baseline" if isinstance(processor, BaselineProcessor) else training_setting(name, dataset)
             about = {"model": name, "dataset": dataset, "split": arguments.split, "setting": met}
             about["benchmark"] = benchmark_title(dataset)
             about |= {"average_precision": arguments.average_precision, "text_limit": text_limit(processor)}

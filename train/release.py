@@ -181,14 +181,14 @@ def release_model(work):
 
 def write_unipt_card(work):
     """Evaluate the released weights, which are rounded to float16, beside the pre-trained model, and write the card."""
-    from unipt_train.evaluate_retrieval import setting
+    from unipt_train.evaluation.measure import training_setting
     from unipt_train.model_card import read_records, write_model_card
 
     target, output = "unipt/unipt-tiny", f"{work}/evaluation.json"
     command = evaluate(work, f"{work}/pretrained", target) + ["--output", output]
     run_stages([("Evaluate what is released", "And what pre-training is worth alone.", command)])
     records = read_records([output])
-    records[-1]["setting"] = setting(f"{work}/finetuned", f"{work}/cuhk-pedes")  # the released folder does not tell
+    records[-1]["setting"] = training_setting(f"{work}/finetuned", f"{work}/cuhk-pedes")  # the released folder does not tell
     again = (render_benchmark("runs/card"), read_benchmark("runs/card"), evaluate("runs/card", target))
     about = fill_card(
         "unipt-tiny",

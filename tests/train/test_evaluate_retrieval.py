@@ -9,9 +9,9 @@ from PIL import Image
 
 from modeling_unipt.common.user_errors import UserError, run_command
 from tests.helpers.people import draw_person
-from unipt_train import evaluate_retrieval
 from unipt_train.evaluate_retrieval import main
 from unipt_train.evaluation.confidence import identity_intervals
+from unipt_train.evaluation.measure import embed_rows, training_setting
 from unipt_train.evaluation.report import METRICS, markdown
 from unipt_train.metrics.person_retrieval.person_retrieval import retrieval_metrics
 
@@ -108,8 +108,8 @@ def test_how_a_model_met_a_dataset_is_read_from_its_own_settings(tmp_path, monke
         ({}, ""),
     ):
         (tmp_path / "model" / "build_settings.json").write_text(json.dumps(made))
-        assert evaluate_retrieval.setting("model", "cuhk") == told
-    assert evaluate_retrieval.setting("unipt/unipt-tiny", "cuhk") == ""
+        assert training_setting("model", "cuhk") == told
+    assert training_setting("unipt/unipt-tiny", "cuhk") == ""
 
 
 def test_a_batch_of_one_gives_the_same_numbers(benchmarks, tiny_unipt_folder, tmp_path):
@@ -156,7 +156,7 @@ def test_images_of_any_mode_are_embedded(model, request):
     picture = draw_person(3, 96, 32)
     modes = [picture.convert(mode) for mode in ("RGB", "L", "P", "RGBA", "LA", "CMYK", "1", "I;16", "F")]
     rows = Rows({"image": image, "person_id": n, "captions": [SENTENCE]} for n, image in enumerate(modes))
-    embedded = evaluate_retrieval.embed_rows(*load_model(request.getfixturevalue(model)), rows, batch_size=4)
+    embedded = embed_rows(*load_model(request.getfixturevalue(model)), rows, batch_size=4)
     assert embedded.image_embeds.shape[0] == len(modes) and np.isfinite(embedded.image_embeds).all()
     assert embedded.image_embeds[0] @ embedded.image_embeds[3] == pytest.approx(1, abs=1e-5)  # opaque RGBA is the RGB
 

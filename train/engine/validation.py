@@ -1,6 +1,5 @@
 """Choosing the checkpoint of a training run by Rank-1 on people who are neither trained on nor tested on."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -9,10 +8,10 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from modeling_unipt.common.atomic_files import write_json
 from modeling_unipt.common.user_errors import UserError
 from unipt_train.data.pairs import rows_of
-from unipt_train.evaluate_retrieval import embed_rows, measure
-from unipt_train.evaluation.report import write_aside
+from unipt_train.evaluation.measure import embed_rows, measure
 
 RECORD = "validation.json"
 DEFAULT_SPLITS = ("val", "validation")  # the second is what load_dataset makes of a file val.parquet without a card
@@ -138,6 +137,6 @@ class Validation:
         model.load_state_dict(load_file(self.best_file))
         (score, step), people = self.best, len(set(self.rows["person_id"]))
         told = {"metric": "R1", "score": score, "step": step, "steps": self.last_step, "eval_steps": self.every}
-        write_aside(self.folder / RECORD, json.dumps(told | {"people": people} | self.record, indent=1) + "\n")
+        write_json(self.folder / RECORD, told | {"people": people} | self.record, indent=1)
         where = "held-out people of the split" if self.record["held_out_person_ids"] else "people of the split"
         print(f"step {step} of {self.last_step} is kept: Rank-1 {score:.2f} on {people} {where} {self.record['split']}")

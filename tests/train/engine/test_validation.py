@@ -18,7 +18,7 @@ from unipt_train import finetune
 from unipt_train.data.pairs import load_rows
 from unipt_train.engine import validation
 from unipt_train.engine.validation import Validation, held_out_people, validation_rows
-from unipt_train.evaluate_retrieval import embed_rows, measure
+from unipt_train.evaluation.measure import embed_rows, measure
 
 SMALL = {"num_prototypes": 2, "prototype_dim": 8, "prototype_layers": 1, "prototype_heads": 2}
 SMALL |= {"prototype_head_dim": 8, "prototype_mlp_dim": 8}

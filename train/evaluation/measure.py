@@ -1,0 +1,127 @@
+"""Retrieval metrics of a model on a split: embed every caption and every image, then rank one side by the other."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from transformers import PreTrainedModel
+
+from modeling_unipt.common.output_folders import SETTINGS_FILE
+from modeling_unipt.common.user_errors import UserError
+from modeling_unipt.embedding import embed_images, embed_texts
+from modeling_unipt.image_processing_unipt import to_rgb
+from unipt_train.evaluation.confidence import identity_intervals
+from unipt_train.metrics.person_retrieval.person_retrieval import per_query_percent, query_scores
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A split as a model sees it.
+
+    Attributes:
+        text_embeds: (captions, D) float32, rows of length 1.
+        text_person_ids: (captions,) the person whom each caption describes.
+        image_embeds: (images, D) float32, rows of length 1.
+        image_person_ids: (images,) the person whom each image shows.
+        captions: the texts, in the order of ``text_embeds``.
+    """
+
+    text_embeds: np.ndarray
+    text_person_ids: np.ndarray
+    image_embeds: np.ndarray
+    image_person_ids: np.ndarray
+    captions: list[str]
+
+
+def embed_rows(model: PreTrainedModel, processor: Callable[..., Any], rows: Dataset, batch_size: int = 64) -> Embedded:
+    """Embed every caption and every image of a split.
+
+    Args:
+        model: a UniPT model, or another one that :func:`unipt_train.evaluation.models.load_model` gives.
+        processor: makes the model's inputs of texts and images.
+        rows: a split with the columns ``image`` (of any Pillow mode), ``captions`` and ``person_id``.
+        batch_size: images or captions in one forward pass.
+
+    Raises:
+        UserError: no image has a caption.
+    """
+    captions = []
+    text_person_ids = []
+    image_person_ids = []
+    for record in rows.select_columns(["captions", "person_id"]):
+        image_person_ids.append(record["person_id"])
+        captions += record["captions"]
+        text_person_ids += [record["person_id"]] * len(record["captions"])
+    if not captions:
+        raise UserError("none of the images has a caption, so there is nothing to search by")
+    text_embeds = embed_texts(model, processor, captions, batch_size)
+    images = (to_rgb(row["image"]) for row in rows.select_columns(["image"]))
+    image_embeds = embed_images(model, processor, images, batch_size, total=len(rows))
+    return Embedded(text_embeds, np.array(text_person_ids), image_embeds, np.array(image_person_ids), captions)
+
+
+def measure(
+    embedded: Embedded,
+    direction: str = "text-to-image",
+    average_precision: str = "mean",
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The metrics of an embedded split.
+
+    Args:
+        direction: "text-to-image" (captions are the queries, images the gallery) or "image-to-text".
+        average_precision: "mean" or "trapezoidal"; see the metric's own description.
+        bootstrap: how often people are drawn for the confidence intervals; 0 gives none.
+        seed: seed of these draws.
+
+    Returns:
+        R1, R5, R10, mAP and mINP in percent; their ``intervals`` at 95 % (name -> [low, high], or None); and the counts
+        ``queries``, ``gallery``, ``identities`` and ``queries_without_match``.
+
+    Raises:
+        ValueError: the embeddings are not finite.
+    """
+    queries = (embedded.text_embeds, embedded.text_person_ids)
+    gallery = (embedded.image_embeds, embedded.image_person_ids)
+    if direction == "image-to-text":
+        queries, gallery = gallery, queries
+    scores = query_scores(*queries, *gallery)
+    values = per_query_percent(scores, average_precision)
+    query_person_ids = queries[1]
+    metrics = {name: float(of_queries.mean()) for name, of_queries in values.items()}
+    return metrics | {
+        "intervals": identity_intervals(values, query_person_ids, bootstrap, seed),
+        "queries": len(query_person_ids),
+        "gallery": len(gallery[1]),
+        "identities": len(np.unique(query_person_ids)),
+        "queries_without_match": int(np.sum(scores["first_rank"] == 0)),
+    }
+
+
+def training_setting(model: str, dataset: str) -> str:
+    """What a UniPT model's own build_settings.json says about how it was trained for a dataset.
+
+    Args:
+        model: folder of the model.
+        dataset: folder or Hub name of the dataset that it is measured on.
+
+    Returns:
+        "untrained"; "direct transfer" if it was pre-trained only; "fine-tuned" on this very dataset;
+        "fine-tuned on NAME"; or "" if the folder has no such file, or the file does not say it.
+    """
+    try:
+        made = json.loads(Path(model, SETTINGS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    if made.get("command") == "pretrain":
+        return "direct transfer" if made.get("max_steps") else "untrained"
+    if made.get("command") != "finetune":
+        return ""
+    is_same = os.path.realpath(made["dataset"]) == os.path.realpath(dataset)
+    return "fine-tuned" if is_same else f"fine-tuned on {made['dataset']}"
