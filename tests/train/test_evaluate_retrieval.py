@@ -194,7 +194,7 @@ def test_intervals_hold_what_resampling_people_one_by_one_gives():
         (["--contact_sheet", "sheet.txt"], "--contact_sheet sheet.txt must end in one of .png"),
         (["--split", "val"], "has no split 'val'; it has test"),
         (["--model", "./nowhere"], "model folder ./nowhere does not exist"),
-        (["--model", "bert"], "holds a bert model, which does not compare images with texts"),
+        (["--model", "bert"], "is a BertModel, which does not compare images with texts"),
         (["--dataset", "./nothing"], "dataset './nothing' cannot be loaded"),
     ],
 )
