@@ -1,15 +1,141 @@
 """What the commands of `unipt` do; see cli.py for how they are called."""
 
+import argparse
 import contextlib
 import json
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ..common.user_errors import UserError
+from .index_kinds import EXACT_UP_TO, KINDS
 
 SHEET_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+INDEX_HELP = """Embed every image of IMAGES (one person in each) and write a gallery that can be searched.
+
+IMAGES is one of
+  a folder of image files, searched with its sub-folders,
+  a tar file or a folder of tar files (WebDataset),
+  a Parquet file or folder, or a dataset that save_to_disk wrote, or a dataset's name on the Hub (one split as NAME:SPLIT),
+  an LMDB folder with data.mdb.
+The columns of a dataset that hold single values become metadata, unless --metadata names a file.
+
+Images that cannot be read are counted, listed in GALLERY/rejected.jsonl and left out. Of images with the very same
+bytes only the first is kept. A gallery that is already complete is left alone. If the command is killed, run it again:
+it continues where it was."""
+SEARCH_HELP = """Print the images of a gallery that fit best: rank, cosine similarity, path.
+
+Describe one person in a sentence or two: age, gender, clothes with colours, hair, what he or she carries. With --image
+the results resemble that image. With both, the score is the mean of the two similarities."""
+ADD_HELP = """Embed more images into a gallery. Images whose very bytes are there already are counted and left out.
+
+IMAGES are image files, or anything that `unipt index` takes. What is embedded is written to disk as the command goes.
+If the command is killed, run it again: it continues where it was."""
+REMOVE_HELP = """Take images out of a gallery, by file name (as `unipt search --json` prints it) or id.
+
+Their rows stay in the gallery's files, marked as removed, until the images are indexed anew."""
+INFO_HELP = """Print what a gallery holds: images, model, index with its measured recall, and metadata columns."""
+WHERE_HELP = (
+    "find only images whose metadata fulfil this condition, with = != < <= > or >=; all conditions must hold, but of "
+    "several values of one column, as in --where camera=3 --where camera=4, one is enough"
+)
+METADATA_HELP = (
+    ".csv, .parquet or .jsonl file with one row for each image: the column file_name holds the image's path relative to "
+    "the gallery's folder, the other columns hold what --where can ask for"
+)
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add `index`, `search`, `add`, `remove` and `info` to the sub-commands of the `unipt` command."""
+    index = _command(
+        commands,
+        "index",
+        run_index,
+        "embed images of people into a new gallery",
+        INDEX_HELP,
+        "unipt index crops/ --model unipt/unipt-tiny --output my-gallery --metadata cameras.csv",
+    )
+    index.add_argument("images", metavar="IMAGES", help="folder, tar file, Parquet file, LMDB or dataset (see above)")
+    index.add_argument("--model", required=True, help="folder or Hugging Face Hub name of a UniPT model")
+    index.add_argument("--revision", help="branch, tag or commit of a Hub model (default: its main branch)")
+    index.add_argument("--output", required=True, metavar="GALLERY", help="folder to write; must be new")
+    index.add_argument(
+        "--index",
+        choices=KINDS,
+        help="how to search: exact compares all images; hnsw and ivf are faster and miss a few, and `unipt info` says "
+        f"how many (default: exact up to {EXACT_UP_TO:,} images, ivf for more)",
+    )
+
+    search = _command(
+        commands,
+        "search",
+        run_search,
+        "find the images that fit a description or resemble an image",
+        SEARCH_HELP,
+        'unipt search my-gallery "an old man with a cane and a gray coat" --where camera=3 --contact-sheet found.png',
+    )
+    search.add_argument("gallery", metavar="GALLERY", help="folder written by unipt index")
+    search.add_argument("query", metavar="DESCRIPTION", nargs="*", help="what the person looks like")
+    search.add_argument("--image", metavar="FILE", help="an image that the results should resemble")
+    search.add_argument("--top-k", default="10", metavar="K", help="number of results (default: 10)")
+    search.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help=WHERE_HELP)
+    search.add_argument("--contact-sheet", metavar="FILE", help="also write the results as one .png or .jpg image")
+
+    add = _command(
+        commands,
+        "add",
+        run_add,
+        "embed more images into a gallery",
+        ADD_HELP,
+        "unipt add my-gallery new-crops/ --metadata new-cameras.csv",
+    )
+    add.add_argument("gallery", metavar="GALLERY", help="folder written by unipt index")
+    add.add_argument("images", metavar="IMAGES", nargs="+", help="image files, or what unipt index takes")
+
+    remove = _command(
+        commands,
+        "remove",
+        run_remove,
+        "take images out of a gallery",
+        REMOVE_HELP,
+        "unipt remove my-gallery cam_b/person_5.jpg",
+    )
+    remove.add_argument("gallery", metavar="GALLERY", help="folder written by unipt index")
+    remove.add_argument("names", metavar="NAME", nargs="+", help="file name or id of an image")
+
+    info = _command(commands, "info", run_info, "show what a gallery holds", INFO_HELP, "unipt info my-gallery")
+    info.add_argument("gallery", metavar="GALLERY", help="folder written by unipt index")
+
+    for command in (index, add):
+        command.add_argument("--metadata", metavar="FILE", help=METADATA_HELP)
+        command.add_argument("--batch-size", default="64", metavar="N", help="images embedded at once (default: 64)")
+    for command in (search, add):
+        command.add_argument("--model", help="where the gallery's model is now (default: where it was when indexing)")
+    for command in (index, search, add):
+        command.add_argument("--cpu", action="store_true", help="stay on the CPU even where there is a GPU")
+    for command in (index, search, add, remove, info):
+        command.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def _command(
+    commands: argparse._SubParsersAction,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    summary: str,
+    description: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
 
 
 def run_index(arguments):
@@ -19,14 +145,14 @@ def run_index(arguments):
     from .files import MANIFEST_FILE, GalleryFiles
     from .metadata import read_metadata
 
-    names = find_images(arguments.folder)
+    names = find_images(arguments.images)
     metadata = read_metadata(arguments.metadata) if arguments.metadata else None
 
     from ..common.output_folders import finish_output, start_output
     from ..loading import load_model
     from .gallery import PersonGallery
 
-    folder, device = Path(arguments.folder).resolve(), "cpu" if arguments.cpu else None
+    folder, device = Path(arguments.images).resolve(), "cpu" if arguments.cpu else None
     gallery = PersonGallery(
         *load_model(arguments.model, arguments.revision, device), folder, arguments.index, arguments.revision
     )
