@@ -2,8 +2,11 @@
 PYTHON ?= python3
 SEED ?= 0
 BIN := .venv/bin
+MINIMUM := .venv-minimum
+# What a released model folder holds a copy of, so that the Hub can load it without this package.
+HUB_FILES := configuration_unipt.py image_processing_unipt.py modeling_unipt.py processing_unipt.py
 
-.PHONY: setup demo seeds reproduce test test-slow app bench release clean
+.PHONY: setup demo seeds reproduce style chromium test test-slow minimum app bench hub-code release clean
 
 setup: .venv/.installed
 
@@ -22,13 +25,31 @@ seeds: setup
 reproduce: setup
 	$(BIN)/python train/reproduce.py
 
-test: setup
+style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
+
+# The browser that the tests of the Space need. Where it cannot be had, this says so, and those tests are skipped.
+chromium: setup
+	$(BIN)/python -m tests.helpers.get_chromium
+
+test: style chromium
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: setup
+test-slow: chromium
 	$(BIN)/python -m pytest -m slow
+
+# The tests with the lowest versions that setup.cfg allows, in an environment of their own.
+minimum: $(MINIMUM)/.installed
+	$(MINIMUM)/bin/python -m tests.helpers.get_chromium
+	$(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile
+
+$(MINIMUM)/.installed: setup.cfg pyproject.toml .ci/minimum_versions.py
+	$(PYTHON) -m venv $(MINIMUM)
+	$(PYTHON) .ci/minimum_versions.py > $(MINIMUM)/constraints.txt
+	$(MINIMUM)/bin/python -m pip install --quiet --constraint $(MINIMUM)/constraints.txt --editable '.[dev]'
+	touch $@
 
 app: setup
 	$(BIN)/python space/app.py
@@ -36,8 +57,14 @@ app: setup
 bench: setup
 	$(BIN)/python train/bench.py
 
+# Run this after a change of one of the four files; a test compares the copies with them.
+hub-code:
+	for file in $(HUB_FILES); do \
+	    for copy in unipt/*/$$file; do if [ -f $$copy ]; then cp modeling_unipt/$$file $$copy; fi; done; \
+	done
+
 release: setup
 	$(BIN)/python train/release.py --work runs/release
 
 clean:
-	rm -rf .venv runs build dist *.egg-info
+	rm -rf .venv $(MINIMUM) runs build dist *.egg-info

@@ -1,7 +1,7 @@
 """Measures how the code is written, in the five figures by which this project compares itself with others.
 
-    python .ci/handwriting.py              # the source folders of this clone
-    python .ci/handwriting.py OTHER_CLONE  # those of another one
+python .ci/handwriting.py              # the source folders of this clone
+python .ci/handwriting.py OTHER_CLONE  # those of another one
 """
 
 import ast
