@@ -1,6 +1,7 @@
 """Configuration of UniPT, a dual encoder for text-to-image person retrieval."""
 
 import math
+from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
@@ -9,7 +10,7 @@ PROTOTYPE_SIZES = ("prototype_dim", "prototype_layers", "prototype_heads", "prot
 
 
 class UniPTConfig(PreTrainedConfig):
-    """Two encoders, a per-token projection of each, and how their embeddings are compared.
+    """Two encoders, the projections of their tokens, and how embeddings are compared.
 
     The defaults are ViT-B/16 at 384 and BERT-base with a learnable temperature. The paper (arXiv 2309.01420, equation
     1) uses raw cosine similarity: ``logit_scale_init_value=0.0, learnable_logit_scale=False``.
@@ -17,16 +18,16 @@ class UniPTConfig(PreTrainedConfig):
     Args:
         text_config (`PreTrainedConfig` or `dict`): any BERT-like text encoder.
         vision_config (`PreTrainedConfig` or `dict`): a ViT, DeiT or CLIP vision encoder. ``image_size`` stays the
-            encoder's native one; pictures of other sizes get interpolated position embeddings.
+            encoder's native one; images of other sizes get interpolated position embeddings.
         projection_dim (`int`): length of a projected token, and of an embedding where there are no prototypes.
-        pooling (`str`): ``"max"`` (the paper's) or ``"mean"`` over the projected tokens, padding left out, or
-            ``"class"``: the image's first token and the text's last one, as CLIP pools.
+        pooling (`str`): how projected tokens become one embedding. ``"max"`` (the paper's) or ``"mean"`` over all
+            tokens but padding, or ``"class"``, CLIP's way: the first token of an image and the last one of a text.
         logit_scale_init_value (`float`): natural logarithm of the factor on cosine similarities.
         learnable_logit_scale (`bool`): whether training changes that factor; it is capped at 100 either way.
-        num_prototypes (`int`): learnable prototypes that gather projected tokens into the embedding, see
-            `UniPTGranularityUnification`; 0 for none, 6 in the paper's fine-tuning. The next five fields count only
-            where there are some; their defaults are LGUR's (ACM MM 2022).
-        prototype_dim (`int`): length of what a prototype adds to the embedding.
+        num_prototypes (`int`): number of learnable prototypes that gather projected tokens into the embedding, see
+            `UniPTGranularityUnification`; 0 for none, 6 in the paper's fine-tuning. Without prototypes the next five
+            fields have no effect. Their defaults are LGUR's (ACM MM 2022).
+        prototype_dim (`int`): length of one prototype's part of the embedding.
         prototype_layers (`int`): layers of cross-attention from prototypes to tokens.
         prototype_heads, prototype_head_dim (`int`): heads of that attention, and length of a query, key and value.
         prototype_mlp_dim (`int`): width of its feed-forward layers.
@@ -57,7 +58,7 @@ class UniPTConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     tie_word_embeddings: bool = True
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         self.text_config = _as_config(self.text_config, {"model_type": "bert"})
         self.vision_config = _as_config(self.vision_config, {"model_type": "vit", "image_size": 384})
         if self.pooling not in POOLINGS:
@@ -70,19 +71,23 @@ class UniPTConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @property
-    def embedding_dim(self):
+    def embedding_dim(self) -> int:
         """Length of an embedding, ``pooler_output`` of `get_text_features` and `get_image_features`."""
         return self.num_prototypes * self.prototype_dim or self.projection_dim
 
-    def to_dict(self):
-        # Each auto_map file of a local folder is loaded as a module of its own: all entries must name the same file, or
-        # the configuration's class would differ from the model's `config_class`.
-        names = {"AutoConfig": "Config", "AutoModel": "Model", "AutoModelForPreTraining": "ForPreTraining"}
-        auto_map = {auto_class: f"modeling_unipt.UniPT{name}" for auto_class, name in names.items()}
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-able values, with the ``auto_map`` that lets a saved folder load without this package."""
+        # transformers loads each file that auto_map names as a module of its own. All entries must name the same file,
+        # or the configuration's class would differ from the model's `config_class`.
+        auto_map = {
+            "AutoConfig": "modeling_unipt.UniPTConfig",
+            "AutoModel": "modeling_unipt.UniPTModel",
+            "AutoModelForPreTraining": "modeling_unipt.UniPTForPreTraining",
+        }
         return super().to_dict() | {"auto_map": auto_map}
 
 
-def _as_config(config, default):
+def _as_config(config: PreTrainedConfig | dict[str, Any] | None, default: dict[str, Any]) -> PreTrainedConfig:
     if isinstance(config, PreTrainedConfig):
         return config
     config = dict(default if config is None else config)

@@ -1,32 +1,48 @@
-"""Descriptions and pictures of people to UniPT's inputs."""
+"""Descriptions and images of people to UniPT's inputs."""
 
-from transformers import ProcessorMixin
+from typing import Any
+
+from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs
 
-from .image_processing_unipt import UniPTImageProcessor  # noqa: F401  (copied with this file; from_pretrained needs it)
+# from_pretrained looks the class up by name, and the import makes save_pretrained copy its file along with this one.
+from .image_processing_unipt import UniPTImageProcessor
 
 MAX_TEXT_LENGTH = 100
 
 
 class UniPTProcessorKwargs(ProcessingKwargs, total=False):
-    """Descriptions are padded to the longest of their batch and cut at 100 tokens, the paper's length."""
+    """Descriptions are padded to the longest one of their batch and cut at 100 tokens, the paper's length."""
 
     _defaults = {"text_kwargs": {"padding": True, "truncation": True}}
 
 
 class UniPTProcessor(ProcessorMixin):
-    """A `UniPTImageProcessor` and a tokenizer in one; saved and loaded as one folder.
+    """A `UniPTImageProcessor` and a tokenizer, saved to and loaded from one folder.
 
-    ``processor(text=..., images=..., return_tensors="pt")`` gives ``input_ids`` and ``attention_mask`` of shape
-    (texts, tokens) and ``pixel_values`` of shape (images, 3, height, width), for what was given.
+    ``processor(text=..., images=..., return_tensors="pt")`` returns ``input_ids`` and ``attention_mask`` of shape
+    (texts, tokens) for the texts, and ``pixel_values`` of shape (images, 3, height, width) for the images. Either may
+    be left out.
     """
 
     valid_processor_kwargs = UniPTProcessorKwargs
 
-    def __init__(self, image_processor=None, tokenizer=None, **kwargs):
+    def __init__(
+        self,
+        image_processor: UniPTImageProcessor | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(image_processor, tokenizer, **kwargs)
 
-    def __call__(self, images=None, text=None, **kwargs):
+    def __call__(self, images: Any = None, text: str | list[str] | None = None, **kwargs: Any) -> BatchFeature:
+        """The model's inputs, see the class.
+
+        Args:
+            images: one image or a list of images, of Pillow, numpy or torch.
+            text: one description or a list of descriptions.
+            kwargs: options of transformers' processors, such as ``return_tensors`` and ``max_length``.
+        """
         if "max_length" not in kwargs and "max_length" not in kwargs.get("text_kwargs", {}):
             kwargs["max_length"] = min(MAX_TEXT_LENGTH, self.tokenizer.model_max_length)
         return super().__call__(images=images, text=text, **kwargs)

@@ -137,7 +137,7 @@ def test_removing_what_is_not_there_changes_nothing(gallery, capsys):
     assert {path.name: path.read_bytes() for path in gallery.iterdir()} == before
 
 
-def test_search_by_picture_by_both_and_by_metadata(image_folder, tiny_unipt_folder, tmp_path, capsys):
+def test_search_by_image_by_both_and_by_metadata(image_folder, tiny_unipt_folder, tmp_path, capsys):
     (tmp_path / "known.csv").write_text("file_name,camera\nperson_0.png,1\nperson_1.png,2\nperson_2.png,3\n")
     gallery = tmp_path / "gallery"
     command = ["index", image_folder, "--model", tiny_unipt_folder, "--output", gallery, "--index", "hnsw"]
@@ -149,12 +149,12 @@ def test_search_by_picture_by_both_and_by_metadata(image_folder, tiny_unipt_fold
     assert answer(capsys, "info", gallery)["index"]["kind"] == "hnsw"
     assert "hnsw, recall@10 1.000 against exact" in run_in_process(capsys, "info", gallery)[1]
 
-    picture = image_folder / "person_3.png"
-    found = answer(capsys, "search", gallery, "--image", picture, "--top-k", 1)
+    image = image_folder / "person_3.png"
+    found = answer(capsys, "search", gallery, "--image", image, "--top-k", 1)
     assert found["results"][0]["file_name"] == "person_3.png" and found["query"] is None
     assert found["results"][0]["score"] == pytest.approx(1, abs=1e-5)
-    both = answer(capsys, "search", gallery, "a", "man", "--image", picture)
-    assert both["query"] == "a man" and both["image"] == str(picture) and len(both["results"]) == 6
+    both = answer(capsys, "search", gallery, "a", "man", "--image", image)
+    assert both["query"] == "a man" and both["image"] == str(image) and len(both["results"]) == 6
 
     for conditions, expected in (
         (["camera=2"], {1}),

@@ -25,11 +25,11 @@ def model(request, tiny_config):
 
 
 def test_a_map_is_the_cosine_of_what_the_words_add_and_each_patch(model, tiny_processor):
-    picture, words = draw_person(3), "red coat"
-    (heat_map,) = word_maps(model, tiny_processor, picture, TEXT, [words])
+    image, words = draw_person(3), "red coat"
+    (heat_map,) = word_maps(model, tiny_processor, image, TEXT, [words])
     assert heat_map.shape == (6, 2) and heat_map.dtype == np.float32
 
-    tokenizer, inputs = tiny_processor.tokenizer, tiny_processor(text=[TEXT], images=[picture], return_tensors="pt")
+    tokenizer, inputs = tiny_processor.tokenizer, tiny_processor(text=[TEXT], images=[image], return_tensors="pt")
     before = len(tokenizer(TEXT[: TEXT.index(words)])["input_ids"]) - 1  # less the closing token
     inside = range(before, before + len(tokenizer(words)["input_ids"]) - 2)
     with torch.no_grad():
@@ -47,11 +47,11 @@ def test_a_map_is_the_cosine_of_what_the_words_add_and_each_patch(model, tiny_pr
 
 
 def test_maps_come_in_the_order_of_the_words_and_depend_on_nothing_else(model, tiny_processor):
-    picture = draw_person(4)
-    both = word_maps(model, tiny_processor, picture, TEXT, ["handbag", "red coat"])
+    image = draw_person(4)
+    both = word_maps(model, tiny_processor, image, TEXT, ["handbag", "red coat"])
     assert both.shape == (2, 6, 2)
     for words, expected in zip(["handbag", "red coat"], both, strict=True):
-        np.testing.assert_allclose(word_maps(model, tiny_processor, picture, TEXT, [words])[0], expected, atol=1e-5)
+        np.testing.assert_allclose(word_maps(model, tiny_processor, image, TEXT, [words])[0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,17 @@ def test_words_that_have_no_map_are_told(model, tiny_processor, text, words, mes
         word_maps(model, tiny_processor, draw_person(0), text, words)
 
 
-def test_the_picture_glows_where_it_is_hot_and_is_gray_elsewhere():
-    picture = Image.new("RGB", (64, 192), (40, 90, 200))
+def test_the_image_glows_where_it_is_hot_and_is_gray_elsewhere():
+    image = Image.new("RGB", (64, 192), (40, 90, 200))
     heat_map = np.full((12, 4), -0.2)
     heat_map[2, 1] = 0.5
-    pixels = np.asarray(overlay(picture, heat_map, 0.5)).astype(int)
+    pixels = np.asarray(overlay(image, heat_map, 0.5)).astype(int)
     assert pixels.shape == (192, 64, 3)
     cold = pixels[180, 60]
     assert cold.max() - cold.min() <= 2
     hot = pixels[2 * 16 + 8, 1 * 16 + 8]
     assert hot[0] > cold[0] + 40
-    assert (np.asarray(overlay(picture, np.zeros((12, 4)), 0)) == cold).all()
+    assert (np.asarray(overlay(image, np.zeros((12, 4)), 0)) == cold).all()
 
 
 def test_the_hottest_patch_is_given_as_shares_of_the_sides():

@@ -24,7 +24,7 @@ from modeling_unipt import (
     contrastive_loss,
     masked_language_modeling_loss,
 )
-from modeling_unipt.modeling_unipt import pool_tokens
+from modeling_unipt.modeling_unipt import pairs_of_one_id, pool_tokens, pretraining_loss
 
 FAMILIES = ["vit", "deit", "clip"]
 
@@ -111,6 +111,24 @@ def test_mlm_loss_and_gradient_equal_the_formula():
     )
 
 
+def test_mlm_losses_of_single_tokens_add_up_to_the_mean():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 4, 6), torch.tensor([[-100, 3, -100, 0], [5, -100, -100, -100]])
+    losses = masked_language_modeling_loss(logits, labels, reduction="none")
+    assert losses.shape == labels.shape and (losses[labels == -100] == 0).all() and (losses[labels != -100] > 0).all()
+    torch.testing.assert_close(losses.sum() / 3, masked_language_modeling_loss(logits, labels))
+    assert masked_language_modeling_loss(logits.bfloat16(), labels).dtype == torch.float32
+
+
+def test_different_pairs_of_one_id_are_found_and_no_pair_is_its_own():
+    expected = [[False, False, True], [False, False, False], [True, False, False]]
+    assert pairs_of_one_id(torch.tensor([4, 5, 4])).tolist() == expected
+
+
+def test_the_pretraining_loss_weighs_the_masked_words():
+    assert pretraining_loss(torch.tensor(2.0), torch.tensor(3.0), 0.5).item() == 3.5
+
+
 def test_mlm_loss_of_nothing_masked_is_zero():
     logits = torch.randn(2, 3, 5, requires_grad=True)
     loss = masked_language_modeling_loss(logits, torch.full((2, 3), -100))
@@ -179,7 +197,7 @@ def test_tuples_on_request(make_model):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("size", [(384, 128), (192, 64)])
-def test_rectangular_pictures(make_model, family, size):
+def test_rectangular_images(make_model, family, size):
     model, inputs = make_model(vision=family), make_inputs(*size)
     outputs = model(**inputs, return_loss=True)
     tokens = 24 * 8 if size == (384, 128) else 12 * 4
@@ -241,7 +259,7 @@ def test_pretraining_loss_is_contrastive_plus_weighted_mlm(make_model):
         model(**make_inputs(), mlm_labels=inputs["mlm_labels"])
 
 
-def test_pictures_are_encoded_once_a_step(make_model):
+def test_images_are_encoded_once_a_step(make_model):
     model, passes = make_model(UniPTForPreTraining), []
     model.unipt.vision_model.register_forward_hook(lambda *_: passes.append(1))
     model(**add_masking(make_inputs()))

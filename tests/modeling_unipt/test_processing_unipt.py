@@ -19,13 +19,13 @@ def test_defaults_are_the_papers():
 
 
 def test_resizing_is_pillows_bicubic_without_keeping_the_ratio():
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (77, 41, 3), dtype=np.uint8))
-    pixels = UniPTImageProcessor(size={"height": 64, "width": 48})(picture, return_tensors="np")["pixel_values"][0]
-    expected = np.asarray(picture.resize((48, 64), Image.Resampling.BICUBIC), dtype=np.float32) / 127.5 - 1
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (77, 41, 3), dtype=np.uint8))
+    pixels = UniPTImageProcessor(size={"height": 64, "width": 48})(image, return_tensors="np")["pixel_values"][0]
+    expected = np.asarray(image.resize((48, 64), Image.Resampling.BICUBIC), dtype=np.float32) / 127.5 - 1
     np.testing.assert_allclose(pixels.transpose(1, 2, 0), expected, atol=1e-5)
 
 
-def pictures():
+def images():
     colour = Image.new("RGB", (20, 40), (200, 30, 60))
     clear = Image.new("RGBA", (20, 40), (0, 0, 0, 0))
     return {
@@ -39,17 +39,17 @@ def pictures():
     }
 
 
-@pytest.mark.parametrize("mode", list(pictures()))
+@pytest.mark.parametrize("mode", list(images()))
 def test_every_image_mode_becomes_rgb(mode):
-    picture, expected = pictures()[mode]
-    assert picture.mode == mode
-    pixels = UniPTImageProcessor(size={"height": 8, "width": 4})(picture, return_tensors="np")["pixel_values"]
+    image, expected = images()[mode]
+    assert image.mode == mode
+    pixels = UniPTImageProcessor(size={"height": 8, "width": 4})(image, return_tensors="np")["pixel_values"]
     assert pixels.shape == (1, 3, 8, 4)
     np.testing.assert_allclose((pixels[0, :, 0, 0] + 1) * 127.5, expected, atol=3)
 
 
-def test_pictures_of_mixed_size_and_mode_make_one_batch(tiny_processor):
-    mixed = [picture for picture, _ in pictures().values()] + [Image.new("RGB", (300, 100))]
+def test_images_of_mixed_size_and_mode_make_one_batch(tiny_processor):
+    mixed = [image for image, _ in images().values()] + [Image.new("RGB", (300, 100))]
     assert tiny_processor(images=mixed, return_tensors="pt")["pixel_values"].shape == (len(mixed), 3, 96, 32)
 
 
@@ -86,8 +86,8 @@ def test_saved_processor_comes_back_through_the_auto_classes(tiny_processor, tin
     assert type(processor.image_processor) is UniPTImageProcessor
     assert type(AutoImageProcessor.from_pretrained(tiny_unipt_folder)) is UniPTImageProcessor
     assert AutoTokenizer.from_pretrained(tiny_unipt_folder).model_max_length == 64
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (77, 41, 3), dtype=np.uint8))
-    request = {"text": ["a woman in a blue dress"], "images": [picture], "return_tensors": "pt"}
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (77, 41, 3), dtype=np.uint8))
+    request = {"text": ["a woman in a blue dress"], "images": [image], "return_tensors": "pt"}
     expected, inputs = tiny_processor(**request), processor(**request)
     assert expected.keys() == inputs.keys()
     for name in expected:

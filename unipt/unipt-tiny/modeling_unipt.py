@@ -3,10 +3,18 @@
 import inspect
 import math
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, CLIPVisionModel, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    CLIPVisionModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import ModelOutput, logging
@@ -20,10 +28,13 @@ MAX_LOGIT_SCALE = math.log(100)
 IGNORED_LABEL = -100
 
 
-def scaled_cosines(text_embeds, image_embeds, logit_scale):
-    """(texts, dim) and (images, dim) to (texts, images): cosine similarities times ``logit_scale``.
+def scaled_cosines(
+    text_embeds: torch.Tensor, image_embeds: torch.Tensor, logit_scale: torch.Tensor | float
+) -> torch.Tensor:
+    """Cosine similarities times ``logit_scale``: (texts, dim) and (images, dim) to (texts, images).
 
-    At least in float32, also under autocast: untrained cosines are nearly equal, and bfloat16 would round them alike.
+    They are computed in float32 at least, also under autocast: untrained cosines are nearly equal, and bfloat16 would
+    round them to the same number.
     """
     dtype = torch.promote_types(text_embeds.dtype, torch.float32)
     with torch.autocast(text_embeds.device.type, enabled=False):
@@ -32,51 +43,81 @@ def scaled_cosines(text_embeds, image_embeds, logit_scale):
         return logit_scale * texts @ images.T
 
 
-def contrastive_loss(text_embeds, image_embeds, logit_scale=1.0, image_ids=None, log_weights=None):
+def pairs_of_one_id(ids: torch.Tensor) -> torch.Tensor:
+    """Which two different pairs have the same id, and so are no negatives of each other: (N,) to (N, N) bool."""
+    same = ids[:, None] == ids[None, :]
+    return same.fill_diagonal_(False)
+
+
+def contrastive_loss(
+    text_embeds: torch.Tensor,
+    image_embeds: torch.Tensor,
+    logit_scale: torch.Tensor | float = 1.0,
+    image_ids: torch.Tensor | None = None,
+    log_weights: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Symmetric InfoNCE over cosine similarities, equation 1 of the paper.
 
     Args:
         text_embeds (`torch.Tensor` of shape `(N, dim)`), image_embeds (`torch.Tensor` of shape `(N, dim)`): row n of
             both is one pair. They are normalised here.
         logit_scale: the factor on cosine similarities itself, not its logarithm; 1 in the paper.
-        image_ids (`torch.Tensor` of shape `(N,)`, *optional*): pairs of equal id show the same image and are not each
-            other's negatives.
-        log_weights (`torch.Tensor` of shape `(N, N)`, *optional*): of texts and images; the exponential of a similarity
-            counts exp of this, so 0 makes a whole negative, as every one is in the paper, and -inf none.
+        image_ids (`torch.Tensor` of shape `(N,)`, *optional*): pairs with the same id show the same image and are not
+            each other's negatives.
+        log_weights (`torch.Tensor` of shape `(N, N)`, *optional*): logarithms of the weights of all negatives, by text
+            and image. 0 is the weight 1, which every negative has in the paper; -inf leaves a negative out.
 
     Returns:
         Scalar tensor; log N for embeddings that do not tell pairs apart.
     """
     logits = scaled_cosines(text_embeds, image_embeds, logit_scale)
     if image_ids is not None:
-        same = image_ids[:, None] == image_ids[None, :]
-        same.fill_diagonal_(False)
-        logits = logits.masked_fill(same, -torch.inf)
+        logits = logits.masked_fill(pairs_of_one_id(image_ids), -torch.inf)
     if log_weights is not None:
+        # A summand of the logit is a factor on its exponential, which is what the softmax sums.
         logits = logits + log_weights.to(logits)
+    # The right image of text n is number n, so the diagonal holds the positives.
     pairs = torch.arange(len(logits), device=logits.device)
     return (nn.functional.cross_entropy(logits, pairs) + nn.functional.cross_entropy(logits.T, pairs)) / 2
 
 
-def masked_language_modeling_loss(logits, labels):
-    """Mean negative log-likelihood of the masked tokens, equation 2 of the paper divided by their number.
+def masked_language_modeling_loss(
+    logits: torch.Tensor, labels: torch.Tensor, reduction: Literal["mean", "none"] = "mean"
+) -> torch.Tensor:
+    """Negative log-likelihood of the masked tokens, equation 2 of the paper divided by their number.
+
+    It is computed in float32 at least.
 
     Args:
         logits (`torch.Tensor` of shape `(..., vocabulary)`).
         labels (`torch.LongTensor` of shape `(...)`): the original token where one was masked, -100 elsewhere.
+        reduction: "mean" over the masked tokens, or "none" for one number a label.
 
     Returns:
-        Scalar tensor; 0 when nothing was masked.
+        Scalar tensor, 0 when nothing was masked; or a tensor of the shape of ``labels``, 0 where nothing was masked.
     """
-    total = nn.functional.cross_entropy(
-        logits.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum"
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    losses = nn.functional.cross_entropy(
+        logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED_LABEL, reduction="none"
     )
-    return total / (labels != IGNORED_LABEL).sum().clamp(min=1)
+    if reduction == "none":
+        return losses.view(labels.shape)
+    return losses.sum() / (labels != IGNORED_LABEL).sum().clamp(min=1)
 
 
-def pool_tokens(tokens, attention_mask=None, pooling="max"):
-    """(batch, tokens, dim) to (batch, dim): the maximum or mean over the tokens whose ``attention_mask`` is not 0; for
-    pooling "class" the last of these, or the first token where there is no mask, as of an image."""
+def pretraining_loss(contrastive: torch.Tensor, mlm: torch.Tensor, mlm_loss_weight: float) -> torch.Tensor:
+    """Equation 3 of the paper: the contrastive loss plus beta times the masked language modelling loss."""
+    return contrastive + mlm_loss_weight * mlm
+
+
+def pool_tokens(tokens: torch.Tensor, attention_mask: torch.Tensor | None = None, pooling: str = "max") -> torch.Tensor:
+    """Pool the tokens whose ``attention_mask`` is not 0: (batch, tokens, dim) to (batch, dim).
+
+    Args:
+        attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): without it every token counts.
+        pooling: "max" or "mean" over the tokens; or "class", which takes the last token, or, of an image, which has no
+            mask, the first one.
+    """
     if pooling == "class":
         if attention_mask is None:
             return tokens[:, 0]
@@ -94,41 +135,59 @@ def pool_tokens(tokens, attention_mask=None, pooling="max"):
 class UniPTPrototypeLayer(nn.Module):
     """Pre-norm cross-attention from prototypes to tokens and a feed-forward layer, each added to the prototypes."""
 
-    def __init__(self, config):
+    def __init__(self, config: UniPTConfig) -> None:
         super().__init__()
-        dim, inner = config.projection_dim, config.prototype_heads * config.prototype_head_dim
+        dim = config.projection_dim
+        inner = config.prototype_heads * config.prototype_head_dim
         self.heads = config.prototype_heads
-        self.attention_norm = nn.LayerNorm(dim)  # of prototypes and tokens alike
-        self.query, self.key, self.value = (nn.Linear(dim, inner, bias=False) for _ in range(3))
+        # One norm for prototypes and tokens alike.
+        self.attention_norm = nn.LayerNorm(dim)
+        self.query = nn.Linear(dim, inner, bias=False)
+        self.key = nn.Linear(dim, inner, bias=False)
+        self.value = nn.Linear(dim, inner, bias=False)
         self.output = nn.Linear(inner, dim)
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp_in = nn.Linear(dim, config.prototype_mlp_dim)
         self.mlp_out = nn.Linear(config.prototype_mlp_dim, dim)
 
-    def forward(self, prototypes, tokens, attention_mask):
+    def forward(
+        self, prototypes: torch.Tensor, tokens: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """New prototypes: (batch, num_prototypes, projection_dim), as the given ones.
+
+        Args:
+            tokens (`torch.Tensor` of shape `(batch, tokens, projection_dim)`).
+            attention_mask (`torch.BoolTensor` of shape `(batch, 1, 1, tokens)` or None): False for padding.
+        """
         tokens = self.attention_norm(tokens)
-        parts = (self.query(self.attention_norm(prototypes)), self.key(tokens), self.value(tokens))
-        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        query = self._heads(self.query(self.attention_norm(prototypes)))
+        key = self._heads(self.key(tokens))
+        value = self._heads(self.value(tokens))
         gathered = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
         prototypes = prototypes + self.output(gathered.transpose(1, 2).flatten(2))
         return prototypes + self.mlp_out(nn.functional.gelu(self.mlp_in(self.mlp_norm(prototypes))))
+
+    def _heads(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(batch, length, heads * head_dim) to (batch, heads, length, head_dim)."""
+        return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class UniPTGranularityUnification(nn.Module):
     """Prototype-based granularity unification (PGU) of LGUR (ACM MM 2022), equation 6 of the paper.
 
-    The same learnable prototypes ask the projected tokens of an image and of a text; what each of them gathers goes
-    through a projection of its own, and all of it, concatenated, is the embedding.
+    The same learnable prototypes attend to the projected tokens of images and of texts. What a prototype gathers goes
+    through a projection of its own, and the concatenation of all these is the embedding.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: UniPTConfig) -> None:
         super().__init__()
-        count, dim = config.num_prototypes, config.projection_dim
+        count = config.num_prototypes
+        dim = config.projection_dim
         self.prototypes = nn.Parameter(torch.empty(count, dim))
         self.layers = nn.ModuleList(UniPTPrototypeLayer(config) for _ in range(config.prototype_layers))
         self.projections = nn.ModuleList(nn.Linear(dim, config.prototype_dim, bias=False) for _ in range(count))
 
-    def forward(self, tokens, attention_mask=None):
+    def forward(self, tokens: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
         """(batch, tokens, projection_dim) to (batch, num_prototypes * prototype_dim), the first prototype's part first.
 
         Args:
@@ -150,7 +209,7 @@ class UniPTFeatures(BaseModelOutputWithPooling):
     Args:
         last_hidden_state (`torch.Tensor` of shape `(batch, tokens, hidden_size)`): the encoder's tokens.
         pooler_output (`torch.Tensor` of shape `(batch, config.embedding_dim)`): the embedding to retrieve by, not
-            normalised: with prototypes what they gathered, else ``global_output``.
+            normalised: what the prototypes gathered, or ``global_output`` where the model has none.
         global_output (`torch.Tensor` of shape `(batch, projection_dim)`): the pooled projected tokens.
     """
 
@@ -182,10 +241,10 @@ class UniPTOutput(ModelOutput):
 
 @dataclass
 class UniPTForPreTrainingOutput(ModelOutput):
-    """What `UniPTForPreTraining` returns: `UniPTOutput` and the masked language modelling loss.
+    """What `UniPTForPreTraining` returns: the fields of `UniPTOutput` and the masked language modelling loss.
 
     Args:
-        loss (`torch.Tensor` of shape `()`): contrastive_loss + mlm_loss_weight * mlm_loss.
+        loss (`torch.Tensor` of shape `()`): see `pretraining_loss`; without ``mlm_labels`` the contrastive loss.
         mlm_loss (`torch.Tensor` of shape `()`): with ``mlm_labels``.
         mlm_logits (`torch.Tensor` of shape `(masked tokens, vocabulary)`): in the order of ``mlm_labels != -100``.
     """
@@ -214,7 +273,7 @@ class UniPTPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
 
     @torch.no_grad()
-    def _init_weights(self, module):
+    def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, UniPTModel):
             # Pooled embeddings are normalised, so the projection's scale only sets its effective learning rate.
@@ -229,19 +288,27 @@ class UniPTPreTrainedModel(PreTrainedModel):
             init.normal_(module.prototypes, std=self.config.initializer_range)
 
     @classmethod
-    def from_vision_text_pretrained(cls, vision_name_or_path, text_name_or_path, **config_kwargs):
-        """Start from two separately trained encoders; everything else is newly initialised, and logged as such.
+    def from_vision_text_pretrained(
+        cls, vision_name_or_path: str, text_name_or_path: str, **config_kwargs: Any
+    ) -> "UniPTPreTrainedModel":
+        """Start from two separately trained encoders. All other weights are new, and a warning names them.
 
         Args:
-            vision_name_or_path: a ViT, DeiT or CLIP checkpoint (folder or Hub id); of CLIP the vision part is taken.
-            text_name_or_path: a BERT-like checkpoint. `UniPTForPreTraining` also takes BERT's MLM head if it is there.
+            vision_name_or_path: a ViT, DeiT or CLIP checkpoint (folder or Hub id). Of CLIP only the vision encoder is
+                used.
+            text_name_or_path: a BERT-like checkpoint. `UniPTForPreTraining` also uses BERT's MLM head if there is one.
             config_kwargs: fields of `UniPTConfig`, such as ``projection_dim``.
 
+        Returns:
+            The model in evaluation mode.
+
         Raises:
-            OSError: a checkpoint cannot be found. ValueError: its kind of encoder is not supported.
+            OSError: a checkpoint cannot be found.
+            ValueError: its kind of encoder is not supported.
         """
         verbosity = logging.get_verbosity()
-        logging.set_verbosity_error()  # heads that are left behind need no mention; what is missing is told below
+        # transformers would warn of heads that are not used; what is missing is told below.
+        logging.set_verbosity_error()
         try:
             vision_model, vision_missing = _load_vision_encoder(vision_name_or_path)
             text_model, mlm_head, text_missing = _load_text_encoder(text_name_or_path)
@@ -249,7 +316,8 @@ class UniPTPreTrainedModel(PreTrainedModel):
             logging.set_verbosity(verbosity)
         encoder_configs = {"vision_config": vision_model.config.to_dict(), "text_config": text_model.config.to_dict()}
         for encoder_config in encoder_configs.values():
-            encoder_config.pop("dtype", None)  # training starts in full precision, whatever the checkpoints are in
+            # Training starts in full precision, whatever the precision of the checkpoints.
+            encoder_config.pop("dtype", None)
         config = UniPTConfig(**encoder_configs, **config_kwargs)
         model = cls(config)
         base = getattr(model, "unipt", model)
@@ -273,49 +341,51 @@ class UniPTPreTrainedModel(PreTrainedModel):
 
 
 class UniPTModel(UniPTPreTrainedModel):
-    """The dual encoder: embeds descriptions and pictures of people, and compares them by cosine similarity.
+    """The dual encoder: it embeds descriptions and images of people and compares them by cosine similarity.
 
-    inputs = processor(text=["a man in a red coat"], images=[picture], return_tensors="pt")
+    inputs = processor(text=["a man in a red coat"], images=[image], return_tensors="pt")
     model(**inputs).logits_per_text
     """
 
     _keys_to_ignore_on_load_unexpected = [r"^mlm_head\."]
 
-    def __init__(self, config: UniPTConfig):
+    def __init__(self, config: UniPTConfig) -> None:
         super().__init__(config)
         self.vision_model = _build_encoder(config.vision_config)
         self.text_model = _build_encoder(config.text_config)
-        # The encoders made copies; later changes (attention implementation, vocabulary size) must reach both.
+        # The encoders made copies of their configurations. Later changes of ``config``, as of the attention
+        # implementation or the vocabulary's size, must reach the encoders too.
         self.vision_model.config = config.vision_config
         self.text_model.config = config.text_config
         self.visual_projection = nn.Linear(config.vision_config.hidden_size, config.projection_dim)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim)
         self.granularity_unification = UniPTGranularityUnification(config) if config.num_prototypes else None
         logit_scale = torch.tensor(config.logit_scale_init_value)
-        # Loading a checkpoint makes every parameter trainable again, so a fixed scale is a buffer.
+        # Loading a checkpoint makes every parameter trainable again, so a scale that stays fixed is a buffer.
         self.logit_scale = nn.Parameter(logit_scale) if config.learnable_logit_scale else nn.Buffer(logit_scale)
         self.post_init()
 
-    def get_input_embeddings(self):
+    def get_input_embeddings(self) -> nn.Module:
         return self.text_model.get_input_embeddings()
 
-    def set_input_embeddings(self, value):
+    def set_input_embeddings(self, value: nn.Module) -> None:
         self.text_model.set_input_embeddings(value)
 
-    def similarity_scale(self):
+    def similarity_scale(self) -> torch.Tensor:
         """The factor on cosine similarities: exp of ``logit_scale``, at most 100."""
         return self.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp()
 
-    def patch_grid(self, height, width):
+    def patch_grid(self, height: int, width: int) -> tuple[int, int]:
         """(rows, columns) of the patches of an input of ``height`` x ``width`` pixels.
 
-        The last rows * columns image tokens are these patches, row by row; those before are class tokens.
+        The last rows * columns image tokens are these patches, row by row. The tokens before them are class tokens.
 
         Raises:
             ValueError: the encoder cannot take this size.
         """
         config = self.config.vision_config
-        native, patch = _pair(config.image_size), _pair(config.patch_size)
+        native = _pair(config.image_size)
+        patch = _pair(config.patch_size)
         if height % patch[0] or width % patch[1]:
             raise ValueError(
                 f"input of {height} x {width} pixels cannot be cut into patches of {patch[0]} x {patch[1]}; choose a "
@@ -329,18 +399,26 @@ class UniPTModel(UniPTPreTrainedModel):
         return height // patch[0], width // patch[1]
 
     @can_return_tuple
-    def get_text_features(self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None, **kwargs):
-        """Embeds descriptions.
+    def get_text_features(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> UniPTFeatures:
+        """Embed descriptions.
 
         Args:
             input_ids, attention_mask, token_type_ids, position_ids (`torch.LongTensor` of shape `(texts, tokens)`):
                 tokens with ``attention_mask`` 0 are padding; without it every token counts.
+            kwargs: passed on to the text encoder.
 
         Returns:
             `UniPTFeatures`; ``model.text_projection(last_hidden_state)`` are the projected tokens that were pooled.
         """
-        optional = {"token_type_ids": token_type_ids, "position_ids": position_ids}
-        optional = {name: value for name, value in optional.items() if value is not None}
+        # CLIP's text encoder takes no token types, so what was not given is not passed on.
+        optional = _given(token_type_ids=token_type_ids, position_ids=position_ids)
         outputs = self.text_model(
             input_ids=input_ids, attention_mask=attention_mask, **optional, **kwargs, return_dict=True
         )
@@ -350,16 +428,17 @@ class UniPTModel(UniPTPreTrainedModel):
         return self._features(outputs, tokens, self.text_projection(tokens), attention_mask)
 
     @can_return_tuple
-    def get_image_features(self, pixel_values, **kwargs):
-        """Embeds pictures of any size that patches divide.
+    def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> UniPTFeatures:
+        """Embed images of any size that patches divide.
 
         Args:
             pixel_values (`torch.Tensor` of shape `(images, 3, height, width)`).
+            kwargs: passed on to the vision encoder.
 
         Returns:
             `UniPTFeatures`; ``last_hidden_state`` holds the encoder's normalised tokens (of CLIP after its
             post_layernorm), class tokens first, and ``model.visual_projection(last_hidden_state)`` are the projected
-            tokens that were pooled. See `patch_grid` for where a token lies in the picture.
+            tokens that were pooled. `patch_grid` tells where in the image a token lies.
 
         Raises:
             ValueError: the encoder cannot take this height and width.
@@ -371,15 +450,24 @@ class UniPTModel(UniPTPreTrainedModel):
         outputs = self.vision_model(pixel_values=pixel_values, **kwargs, return_dict=True)
         tokens = outputs.last_hidden_state
         if self.config.vision_config.model_type == "clip_vision_model":
-            tokens = self.vision_model.post_layernorm(tokens)  # CLIP itself applies it to its class token alone
+            # CLIP itself normalises only its class token; here all tokens are pooled, so all are normalised.
+            tokens = self.vision_model.post_layernorm(tokens)
         return self._features(outputs, tokens, self.visual_projection(tokens))
 
-    def _features(self, outputs, tokens, projected, attention_mask=None):
+    def _features(
+        self,
+        outputs: ModelOutput,
+        tokens: torch.Tensor,
+        projected: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+    ) -> UniPTFeatures:
         pooled = pool_tokens(projected, attention_mask, self.config.pooling)
-        unify = self.granularity_unification
+        embeds = pooled
+        if self.granularity_unification is not None:
+            embeds = self.granularity_unification(projected, attention_mask)
         return UniPTFeatures(
             last_hidden_state=tokens,
-            pooler_output=pooled if unify is None else unify(projected, attention_mask),
+            pooler_output=embeds,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             global_output=pooled,
@@ -388,21 +476,21 @@ class UniPTModel(UniPTPreTrainedModel):
     @can_return_tuple
     def forward(
         self,
-        input_ids=None,
-        pixel_values=None,
-        attention_mask=None,
-        token_type_ids=None,
-        position_ids=None,
-        return_loss=None,
-        image_ids=None,
-        **kwargs,
-    ):
-        """Embeds and compares texts and images; either may be left out.
+        input_ids: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        return_loss: bool | None = None,
+        image_ids: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> UniPTOutput:
+        """Embed and compare texts and images; either may be left out.
 
         Args:
             input_ids, attention_mask, token_type_ids, position_ids: as for `get_text_features`.
             pixel_values: as for `get_image_features`.
-            return_loss (`bool`, *optional*): whether text n and image n are a pair, to be scored by `contrastive_loss`.
+            return_loss (`bool`, *optional*): compute the `contrastive_loss`; text n and image n must be a pair.
             image_ids (`torch.Tensor` of shape `(N,)`, *optional*): see `contrastive_loss`.
 
         Raises:
@@ -410,7 +498,9 @@ class UniPTModel(UniPTPreTrainedModel):
         """
         if input_ids is None and pixel_values is None:
             raise ValueError("give input_ids, pixel_values or both")
-        text_outputs = vision_outputs = text_embeds = image_embeds = logits_per_text = loss = None
+        text_outputs = vision_outputs = None
+        text_embeds = image_embeds = None
+        logits_per_text = loss = None
         if input_ids is not None:
             text_outputs = self.get_text_features(input_ids, attention_mask, token_type_ids, position_ids, **kwargs)
             text_embeds = nn.functional.normalize(text_outputs.pooler_output, dim=-1)
@@ -438,63 +528,67 @@ class UniPTModel(UniPTPreTrainedModel):
 class UniPTMLMHead(nn.Module):
     """BERT's prediction head: hidden states (..., hidden_size) to logits (..., vocabulary)."""
 
-    def __init__(self, text_config):
+    def __init__(self, text_config: PreTrainedConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(text_config.hidden_size, text_config.hidden_size)
         self.layer_norm = nn.LayerNorm(text_config.hidden_size, eps=getattr(text_config, "layer_norm_eps", 1e-12))
         self.decoder = nn.Linear(text_config.hidden_size, text_config.vocab_size)
 
-    def forward(self, hidden_states):
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return self.decoder(self.layer_norm(nn.functional.gelu(self.dense(hidden_states))))
 
 
 class UniPTForPreTraining(UniPTPreTrainedModel):
-    """UniPT with its pre-training objective: contrastive plus masked language modelling (equations 1 to 3).
+    """UniPT with the head that its pre-training needs, and the paper's losses (equations 1 to 3).
 
-    Its folder also loads as a plain `UniPTModel`, through ``AutoModel``.
+    ``forward`` gives the losses of one batch on one device, for users who write a small loop of their own. Pre-training
+    itself happens in ``unipt_train.objectives.pretraining``, which builds on the same functions of this file and joins
+    the batches of many devices and steps.
+
+    A folder of this class also loads as a plain `UniPTModel`, through ``AutoModel``.
     """
 
     _tied_weights_keys = {"mlm_head.decoder.weight": "unipt.text_model.embeddings.word_embeddings.weight"}
 
-    def __init__(self, config: UniPTConfig):
+    def __init__(self, config: UniPTConfig) -> None:
         super().__init__(config)
         self.unipt = UniPTModel(config)
         self.mlm_head = UniPTMLMHead(config.text_config)
         self.post_init()
 
-    def get_input_embeddings(self):
+    def get_input_embeddings(self) -> nn.Module:
         return self.unipt.get_input_embeddings()
 
-    def set_input_embeddings(self, value):
+    def set_input_embeddings(self, value: nn.Module) -> None:
         self.unipt.set_input_embeddings(value)
 
-    def get_output_embeddings(self):
+    def get_output_embeddings(self) -> nn.Module:
         return self.mlm_head.decoder
 
-    def set_output_embeddings(self, value):
+    def set_output_embeddings(self, value: nn.Module) -> None:
         self.mlm_head.decoder = value
 
     @can_return_tuple
     def forward(
         self,
-        input_ids=None,
-        pixel_values=None,
-        attention_mask=None,
-        token_type_ids=None,
-        position_ids=None,
-        mlm_input_ids=None,
-        mlm_labels=None,
-        return_loss=None,
-        image_ids=None,
-        **kwargs,
-    ):
-        """One image pass and, with MLM, two text passes.
+        input_ids: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        mlm_input_ids: torch.Tensor | None = None,
+        mlm_labels: torch.Tensor | None = None,
+        return_loss: bool | None = None,
+        image_ids: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> UniPTForPreTrainingOutput:
+        """Encode the images once, and the texts once, or twice with masked language modelling.
 
         Args:
             input_ids, attention_mask, token_type_ids, position_ids, pixel_values, image_ids: as for `UniPTModel`.
             mlm_input_ids (`torch.LongTensor` of shape `(texts, tokens)`, *optional*): ``input_ids`` with some masked.
             mlm_labels (`torch.LongTensor` of shape `(texts, tokens)`, *optional*): the masked tokens, -100 elsewhere.
-            return_loss (`bool`, *optional*): False leaves all losses out, for a step that gathers embeddings first.
+            return_loss (`bool`, *optional*): False computes no loss, for a step that first gathers embeddings.
 
         Raises:
             ValueError: as `UniPTModel`, or one of ``mlm_input_ids`` and ``mlm_labels`` without the other.
@@ -502,39 +596,40 @@ class UniPTForPreTraining(UniPTPreTrainedModel):
         if (mlm_input_ids is None) != (mlm_labels is None):
             raise ValueError("give both mlm_input_ids and mlm_labels, or neither")
         return_loss = return_loss is None or return_loss
-        text_inputs = {
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-        }
+        text_inputs = _given(attention_mask=attention_mask, token_type_ids=token_type_ids, position_ids=position_ids)
         outputs = self.unipt(
             input_ids, pixel_values, **text_inputs, return_loss=return_loss, image_ids=image_ids, **kwargs
         )
-        loss, mlm_loss, mlm_logits = outputs.loss, None, None
+        loss = outputs.loss
+        mlm_loss = mlm_logits = None
         if mlm_labels is not None:
-            masked_tokens = self.unipt.text_model(
-                input_ids=mlm_input_ids, **{name: value for name, value in text_inputs.items() if value is not None}
-            ).last_hidden_state
+            masked_tokens = self.unipt.text_model(input_ids=mlm_input_ids, **text_inputs).last_hidden_state
+            # The head's output is as wide as the vocabulary, so it sees only the tokens that the loss needs.
             masked = mlm_labels != IGNORED_LABEL
             mlm_logits = self.mlm_head(masked_tokens[masked])
             if return_loss:
                 mlm_loss = masked_language_modeling_loss(mlm_logits, mlm_labels[masked])
-                loss = loss + self.config.mlm_loss_weight * mlm_loss
+                loss = pretraining_loss(loss, mlm_loss, self.config.mlm_loss_weight)
         return UniPTForPreTrainingOutput(**{**outputs, "loss": loss}, mlm_loss=mlm_loss, mlm_logits=mlm_logits)
 
 
-def _pair(size):
+def _given(**values: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _pair(size: int | list[int] | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def _build_encoder(config):
-    """The bare encoder of ``config``, without the pooler that UniPT would leave unused."""
+def _build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """The bare encoder of ``config``, without the pooler that UniPT does not use."""
     model_class = AutoModel._model_mapping[type(config)]
     takes_pooling = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
     return AutoModel.from_config(config, **({"add_pooling_layer": False} if takes_pooling else {}))
 
 
-def _load_vision_encoder(name_or_path):
+def _load_vision_encoder(name_or_path: str) -> tuple[PreTrainedModel, list[str]]:
+    """(encoder without pooler where that can be left out, names of its weights that were not in the files)."""
     config = AutoConfig.from_pretrained(name_or_path)
     if config.model_type == "clip":
         model, info = CLIPVisionModel.from_pretrained(
@@ -547,16 +642,16 @@ def _load_vision_encoder(name_or_path):
     return model, sorted(info["missing_keys"])
 
 
-def _load_text_encoder(name_or_path):
+def _load_text_encoder(name_or_path: str) -> tuple[PreTrainedModel, nn.Module | None, list[str]]:
     """(encoder without pooler, BERT's MLM head or None, names of the encoder's weights that were not in the files)."""
     config = AutoConfig.from_pretrained(name_or_path)
     if config.model_type != "bert":
         model, info = AutoModel.from_pretrained(name_or_path, output_loading_info=True)
         return model, None, sorted(name for name in info["missing_keys"] if not name.startswith("pooler."))
     model, info = AutoModelForMaskedLM.from_pretrained(name_or_path, output_loading_info=True)
-    missing = set(info["missing_keys"])
+    missing = sorted(info["missing_keys"])
     has_head = not any(name.startswith("cls.") for name in missing)
-    encoder_missing = sorted(name.removeprefix("bert.") for name in missing if name.startswith("bert."))
+    encoder_missing = [name.removeprefix("bert.") for name in missing if name.startswith("bert.")]
     return model.bert, model.cls.predictions if has_head else None, encoder_missing
 
 

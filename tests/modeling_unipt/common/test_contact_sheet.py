@@ -1,4 +1,4 @@
-"""The contact sheet: every picture whole, framed by what is known of it."""
+"""The contact sheet: every image whole, framed by what is known of it."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_unknown_truth_gets_a_neutral_frame():
 
 
 @pytest.mark.parametrize("size", [(64, 192), (200, 60), (10, 900), (3000, 3000)])
-def test_pictures_are_shown_whole_in_their_own_shape(size):
+def test_images_are_shown_whole_in_their_own_shape(size):
     sheet = contact_sheet([("a man", results(None, size=size))])
     scale = min(TILE_WIDTH / size[0], TILE_HEIGHT / size[1])
     shown = round(size[0] * scale) * round(size[1] * scale)
