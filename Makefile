@@ -32,7 +32,7 @@ style: setup
 
 # The browser that the tests of the Space need. Where it cannot be had, this says so, and those tests are skipped.
 chromium: setup
-	$(BIN)/python -m tests.helpers.get_chromium
+	$(BIN)/python tests/helpers/get_chromium.py
 
 test: style chromium
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -42,7 +42,7 @@ test-slow: chromium
 
 # The tests with the lowest versions that setup.cfg allows, in an environment of their own.
 minimum: $(MINIMUM)/.installed
-	$(MINIMUM)/bin/python -m tests.helpers.get_chromium
+	$(MINIMUM)/bin/python tests/helpers/get_chromium.py
 	$(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile
 
 $(MINIMUM)/.installed: setup.cfg pyproject.toml .ci/minimum_versions.py
