@@ -1,48 +1,90 @@
-"""A gallery, the pictures that go with it, and the limits of what may be asked of it."""
+"""A gallery that is served, its images, and the limits of what may be asked of it."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import datasets
+import numpy as np
+from PIL import Image
+
+from modeling_unipt import PersonGallery
+from modeling_unipt.common.image_files import read_image
 from modeling_unipt.common.user_errors import UserError, first_line
-from unipt_space.gpu import device
+from modeling_unipt.gallery import SearchResult
+from modeling_unipt.heat_map import overlay
+from modeling_unipt.loading import load_model
 from unipt_space.page import LARGE, THUMBNAIL, data_url
 from unipt_space.served_model import ServedModel
-from unipt_space.settings import DATASET, MODEL, SENSITIVE, here_or_hub
+from unipt_space.settings import DATASET, MODEL, SENSITIVE, device, here_or_hub
 
-MOST_RESULTS, MOST_CHARACTERS, MOST_PHRASES = 50, 2000, 8
+MOST_RESULTS = 50
+MOST_CHARACTERS = 2000
+MOST_PHRASES = 8
+THUMBNAILS_KEPT = 1024
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Where an image answers to a phrase.
+
+    Attributes:
+        highest: how far the cosine of the brightest part is above the mean over the image.
+        glowing: the image, bright where it answers and dim elsewhere.
+    """
+
+    phrase: str
+    highest: float
+    glowing: Image.Image
 
 
 class People:
-    """A gallery and a way to its pictures.
+    """A gallery with its images.
 
     Args:
-        gallery: a `PersonGallery`.
-        picture_of: function of a picture's name that gives its `PIL.Image`.
-        origin: what the gallery is, to be told to the user.
-        model: `ServedModel`, the gallery's.
+        image_of: gives the image that has this name in the gallery.
+        origin: what the gallery is, in words for the user.
+        model: the model that made the gallery.
+
+    Attributes:
+        thumbnail: gives the small image at this place of the gallery, as a data: URL.
     """
 
-    def __init__(self, gallery, picture_of, origin, model):
-        self.gallery, self.origin, self.model = gallery, origin, model
+    def __init__(
+        self, gallery: PersonGallery, image_of: Callable[[str], Image.Image], origin: str, model: ServedModel
+    ) -> None:
+        self.gallery = gallery
+        self.origin = origin
+        self.model = model
         self.names = gallery.file_names
-        self._picture_of = picture_of
-        self.thumbnail = lru_cache(maxsize=1024)(self._thumbnail)
+        self._image_of = image_of
+        # A cache of each object's own: one on the method would keep the galleries of users who left.
+        self.thumbnail: Callable[[int], str] = lru_cache(maxsize=THUMBNAILS_KEPT)(self._thumbnail)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
-    def picture(self, index):
-        """The `PIL.Image` at place ``index`` of the gallery."""
-        return self._picture_of(self.names[self.place(index)])
-
-    def _thumbnail(self, index):
-        return data_url(self.picture(index), THUMBNAIL)
-
-    def search(self, query, top_k, where=None):
-        """`SearchResult`s for a description, best first.
+    def image(self, index: int) -> Image.Image:
+        """The image at place ``index`` of the gallery.
 
         Raises:
-            UserError: empty or overlong ``query``, ``top_k`` out of range.
+            UserError: there is no such image.
+        """
+        return self._image_of(self.names[self.place(index)])
+
+    def _thumbnail(self, index: int) -> str:
+        return data_url(self.image(index), THUMBNAIL)
+
+    def search(self, query: str, top_k: int, where: Mapping[str, Sequence[Any]] | None = None) -> list[SearchResult]:
+        """The ``top_k`` images that fit a description best, the best first.
+
+        Args:
+            where: the values that each of these columns may have; None searches everybody.
+
+        Raises:
+            UserError: ``query`` is empty or too long, or ``top_k`` is out of range.
         """
         if not query.strip():
             raise UserError('the query is empty; describe a person, as in "a woman in a red coat with a black bag"')
@@ -50,70 +92,79 @@ class People:
             raise UserError(f"the description has {len(query)} characters; {MOST_CHARACTERS} are the most")
         return self.gallery.search(self.model.embed(query), _checked(top_k), where=where or None)
 
-    def alike(self, index, top_k, where=None):
-        """`SearchResult`s for the picture at place ``index``, less itself; ranks begin at 2 where it is the first.
+    def alike(self, index: int, top_k: int, where: Mapping[str, Sequence[Any]] | None = None) -> list[SearchResult]:
+        """The ``top_k`` images that resemble the one at place ``index`` most, without that one itself.
+
+        The ranks begin at 2 if that one would be the first.
 
         Raises:
-            UserError: there is no such picture, or ``top_k`` is out of range.
+            UserError: there is no such image, or ``top_k`` is out of range.
         """
         index = self.place(index)
         found = self.gallery.search(self.gallery.embedding_of(index), _checked(top_k) + 1, where=where or None)
-        return [result for result in found if result.index != index][: int(top_k)]
+        others = [result for result in found if result.index != index]
+        return others[: int(top_k)]
 
-    def place(self, index):
-        """``index``, which a browser sent, as the place of a picture.
+    def place(self, index: object) -> int:
+        """``index``, which a browser sent, if it is the place of an image.
 
         Raises:
-            UserError: there is no such picture.
+            UserError: it is not.
         """
+        # Not isinstance: True is an int, too, and would be taken for 1.
         if type(index) is not int or not 0 <= index < len(self):
-            raise UserError("there is no such picture in the gallery; search again")
+            raise UserError("there is no such image in the gallery; search again")
         return index
 
-    def heat_maps(self, index, text, phrases):
-        """(picture, [(phrase, how much the hottest cosine exceeds the mean, glowing picture)])."""
-        from modeling_unipt.heat_map import overlay
+    def heat_maps(self, index: int, text: str, phrases: Sequence[str]) -> tuple[Image.Image, list[HeatMap]]:
+        """(the image at place ``index``, where it answers to each of ``phrases``).
 
-        picture = self.picture(index).convert("RGB")
-        picture.thumbnail(LARGE)
-        phrases, maps = self._maps(picture, text, list(phrases)[:MOST_PHRASES])
-        maps = [heat_map - heat_map.mean() for heat_map in maps]  # where in this picture, not whether in it
-        highest = max((float(heat_map.max()) for heat_map in maps), default=0)
-        return picture, [
-            (phrase, float(heat_map.max()), overlay(picture, heat_map, highest))
-            for phrase, heat_map in zip(phrases, maps, strict=True)
-        ]
+        Phrases beyond the longest text that the model reads are left out, and so are those after the eighth.
 
-    def _maps(self, picture, text, phrases):
-        """(phrases, maps), without the last phrases where the model does not read as far."""
+        Args:
+            text: the description that holds the phrases.
+        """
+        image = self.image(index).convert("RGB")
+        image.thumbnail(LARGE)
+        phrases, cosines = self._word_maps(image, text, list(phrases[:MOST_PHRASES]))
+        # Less the mean: the map shall show where in this image the words fit, not whether they fit it.
+        differences = [each - each.mean() for each in cosines]
+        # All maps of an image share one scale, so that their brightness compares.
+        highest = max((float(each.max()) for each in differences), default=0)
+        maps = []
+        for phrase, difference in zip(phrases, differences, strict=True):
+            maps.append(HeatMap(phrase, float(difference.max()), overlay(image, difference, highest)))
+        return image, maps
+
+    def _word_maps(
+        self, image: Image.Image, text: str, phrases: list[str]
+    ) -> tuple[list[str], np.ndarray | list[np.ndarray]]:
+        """(phrases, their maps), without the last phrases if the model does not read as far."""
         while phrases:
             try:
-                return phrases, self.model.word_maps(picture, text, phrases)
+                return phrases, self.model.word_maps(image, text, phrases)
             except UserError:
                 phrases = phrases[:-1]
         return [], []
 
 
-def _checked(top_k):
+def _checked(top_k: int) -> int:
     if not 1 <= top_k <= MOST_RESULTS:
         raise UserError(f"the number of results is {top_k}; it must lie between 1 and {MOST_RESULTS}")
     return int(top_k)
 
 
-def load_people(folder, name):
-    """The gallery in ``folder``, or without one the sample dataset, with the model called ``name``.
+def load_people(folder: str | None, name: str | None) -> People:
+    """The gallery in ``folder``, or the sample dataset if ``folder`` is None or empty.
 
     Args:
-        name: of the model; None takes the one that made the gallery.
+        name: the model; None takes the one that made the gallery.
 
     Raises:
         UserError: the gallery, its model or the sample dataset cannot be loaded.
     """
     if not folder:
         return load_sample(name or here_or_hub(MODEL))
-    from modeling_unipt import PersonGallery
-    from modeling_unipt.common.image_files import read_image
-
     gallery = PersonGallery.load(folder, name, device=device())
     return People(
         gallery,
@@ -123,28 +174,23 @@ def load_people(folder, name):
     )
 
 
-def load_sample(name):
-    """The sample dataset luperson-t, embedded now; it can be filtered by what is worn, carried and done.
+def load_sample(name: str) -> People:
+    """The sample dataset luperson-t, embedded now by the model ``name``, with a filter for each attribute.
 
     Raises:
         UserError: it or the model cannot be loaded.
     """
-    from datasets import Image, load_dataset
-
-    from modeling_unipt import PersonGallery
-    from modeling_unipt.loading import load_model
-
     model, processor = load_model(name, device=device())
     dataset = here_or_hub(DATASET, f"unipt/{DATASET}")
     try:
-        rows = load_dataset(dataset, split="train").cast_column("image", Image())
+        rows = datasets.load_dataset(dataset, split="train").cast_column("image", datasets.Image())
     except Exception as error:  # datasets and huggingface_hub raise many kinds
         raise UserError(
             f"the sample dataset {dataset} cannot be loaded ({first_line(error)}); name a gallery of your own in "
             "UNIPT_GALLERY"
         ) from None
     gallery = PersonGallery.from_dataset(filterable(rows), (model, processor))
-    row_of = {name: row for row, name in enumerate(rows["image_id"])}
+    row_of = {image_id: row for row, image_id in enumerate(rows["image_id"])}
     return People(
         gallery,
         lambda image_id: rows[row_of[image_id]]["image"],
@@ -153,14 +199,12 @@ def load_sample(name):
     )
 
 
-def filterable(rows):
-    """Pictures and names of LUPerson-T, and a column for each attribute but the sensitive ones."""
-    from datasets import concatenate_datasets
-
+def filterable(rows: datasets.Dataset) -> datasets.Dataset:
+    """The images and names of LUPerson-T, with a column for each attribute except the sensitive ones."""
     kept = rows.select_columns(["image", "image_id"])
     if "attributes" not in rows.column_names:
         return kept
     attributes = rows.select_columns(["attributes"]).flatten()
     attributes = attributes.rename_columns({name: name.removeprefix("attributes.") for name in attributes.column_names})
     attributes = attributes.remove_columns([name for name in SENSITIVE if name in attributes.column_names])
-    return concatenate_datasets([kept, attributes], axis=1)
+    return datasets.concatenate_datasets([kept, attributes], axis=1)

@@ -1,29 +1,48 @@
-"""The model that everybody's searches go through: texts of many users in one batch, heat maps, new galleries."""
+"""The model that everybody's searches share: it embeds the texts of many users in one batch, and new galleries."""
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from unipt_space.gpu import LENT, on_gpu
+import numpy as np
+from PIL import Image
 
-REMEMBERED, BATCH, IMAGES = 4096, 32, 32
+from modeling_unipt import PersonGallery, UniPTModel, UniPTProcessor
+from modeling_unipt.embedding import embed_texts
+from modeling_unipt.heat_map import word_maps
+from unipt_space.settings import LENT, on_gpu
+
+MOST_REMEMBERED = 4096
+TEXTS_AT_ONCE = 32
+IMAGES_AT_ONCE = 32
 
 
 class ServedModel:
-    """A `UniPTModel` with its `UniPTProcessor`, for use by several threads.
+    """A model with its processor, for use by several threads.
 
-    While one thread embeds, the texts of others gather, and the next of them embeds them all in one batch. What is
-    embedded is remembered. What runs on a borrowed GPU takes and gives only what can travel between processes.
+    While one thread embeds, the texts of others gather. The next thread embeds them all in one batch. What is embedded
+    is remembered.
+
+    The three methods that run on the GPU take and return only what can be pickled, because a lent GPU works in another
+    process. The model itself is not pickled: that process is a fork.
     """
 
-    def __init__(self, model, processor):
-        self.model, self.processor = model, processor
-        self._tokenizing = threading.Lock()  # a fast tokenizer in use by two threads may raise "Already borrowed"
+    def __init__(self, model: UniPTModel, processor: UniPTProcessor) -> None:
+        self.model = model
+        self.processor = processor
+        # A fast tokenizer that two threads use at once may raise "Already borrowed".
+        self._tokenizing = threading.Lock()
+        # Guards the two tables below. It is never held while the model works.
         self._guard = threading.Lock()
-        self._known, self._waiting = OrderedDict(), {}
+        self._known: OrderedDict[str, np.ndarray] = OrderedDict()
+        # The keys are a queue without repetition.
+        self._waiting: dict[str, None] = {}
         self._on_gpu = {work: on_gpu(work) for work in (self._embedded, self._mapped, self._indexed)}
 
-    def embed(self, text):
-        """(dim,) float32 embedding of a description, of length 1."""
+    def embed(self, text: str) -> np.ndarray:
+        """The (dim,) float32 embedding of a description, of length 1."""
+        # A loop, because a batch has a limit: a text may have to wait for a further one.
         while True:
             with self._guard:
                 if text in self._known:
@@ -33,54 +52,53 @@ class ServedModel:
             with self._tokenizing:
                 self._embed_waiting()
 
-    def word_maps(self, picture, text, phrases):
-        """As `modeling_unipt.heat_map.word_maps`."""
+    def word_maps(self, image: Image.Image, text: str, phrases: Sequence[str]) -> np.ndarray:
+        """The (len(phrases), rows, columns) map of each phrase; see `modeling_unipt.heat_map.word_maps`."""
         with self._tokenizing:
-            return self._on_gpu[self._mapped](picture, text, phrases)
+            return self._on_gpu[self._mapped](image, text, phrases)
 
-    def index(self, pictures, folder, progress):
-        """Embed the pictures below the folder ``pictures``; the saved gallery is the new ``folder``.
+    def index(self, images: Path, folder: Path, progress: Callable[[int, int], None]) -> None:
+        """Embed the images below the folder ``images`` and save the gallery as the new ``folder``.
 
         Args:
-            progress: function of (pictures done, pictures in all); not called where the GPU is lent.
+            progress: called with the number of images done and of all images; not called if the GPU is lent.
 
         Raises:
-            UserError: none can be read.
+            UserError: no image can be read.
         """
-        self._on_gpu[self._indexed](str(pictures), str(folder), None if LENT else progress)
+        # A function cannot travel to the process of a lent GPU.
+        self._on_gpu[self._indexed](str(images), str(folder), None if LENT else progress)
 
-    def _embed_waiting(self):
+    def _embed_waiting(self) -> None:
         with self._guard:
-            batch = list(self._waiting)[:BATCH]
+            batch = list(self._waiting)[:TEXTS_AT_ONCE]
         if not batch:
             return
         try:
             embeds = self._on_gpu[self._embedded](batch)
         finally:
+            # Also after an error: a text that fails must not fail for everybody after it.
             with self._guard:
                 for text in batch:
                     self._waiting.pop(text, None)
         with self._guard:
             self._known.update(zip(batch, embeds, strict=True))
-            while len(self._known) > REMEMBERED:
+            while len(self._known) > MOST_REMEMBERED:
                 self._known.popitem(last=False)
 
-    def _embedded(self, texts):
-        from modeling_unipt.embedding import embed_texts
-
+    def _embedded(self, texts: list[str]) -> np.ndarray:
         return embed_texts(self.model, self.processor, texts)
 
-    def _mapped(self, picture, text, phrases):
-        from modeling_unipt.heat_map import word_maps
+    def _mapped(self, image: Image.Image, text: str, phrases: Sequence[str]) -> np.ndarray:
+        return word_maps(self.model, self.processor, image, text, phrases)
 
-        return word_maps(self.model, self.processor, picture, text, phrases)
+    def _indexed(self, images: str, folder: str, progress: Callable[[int, int], None] | None) -> None:
+        def no_progress(done: int, total: int) -> None:
+            """Without a function the gallery would draw a bar in the log."""
 
-    def _indexed(self, pictures, folder, progress):
-        from modeling_unipt import PersonGallery
-
-        progress = progress or (lambda done, total: None)
         gallery = PersonGallery.from_folder(
-            pictures, (self.model, self.processor), batch_size=IMAGES, progress=progress
+            images, (self.model, self.processor), batch_size=IMAGES_AT_ONCE, progress=progress or no_progress
         )
-        gallery.folder = "."  # wherever its user keeps the pictures
+        # The index is for download. Its user's images lie in the folder from which it will be used.
+        gallery.folder = "."
         gallery.save(folder)

@@ -1,152 +1,190 @@
-"""The tab Describe: a picture goes through the LUPerson-T pipeline, and every step shows its numbers."""
+"""The tab Describe: an image goes through the LUPerson-T pipeline, and every step shows its numbers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+from PIL import Image
 
 from modeling_unipt.common.user_errors import UserError
-from unipt_space.describing import as_json
-from unipt_space.page import CLICKS, LARGE, data_url, escape, person_card, refused, told
-from unipt_space.uploads import open_picture
-
-SAMPLES, SHOWN_VALUES = 8, 3
-NOTE = (
-    "Upload a picture, or pick one. A frozen CLIP compares it with the phrases of a vocabulary and says only what it "
-    "is sure of; templates make sentences of that. So LUPerson-T, the pseudo-texts that UniPT learns from, is written."
+from unipt_space.describing import Describer, Description, Fact, as_json
+from unipt_space.page import (
+    CLICKS,
+    LARGE,
+    click_of,
+    counted,
+    data_url,
+    error_line,
+    escape,
+    person_card,
+    status_line,
 )
+from unipt_space.people import People
+from unipt_space.uploads import open_image
+
+SAMPLES = 8
+SHOWN_VALUES = 3
+AT_ONCE = 2
+NOTE = (
+    "Upload an image of one person, or pick one here. A frozen CLIP model compares it with the phrases of a vocabulary "
+    "and states only what it is sure of. Templates turn the stated phrases into captions. The captions of LUPerson-T, "
+    "from which UniPT learns, are written in this way."
+)
+DONE = "The description is below."
 
 
-def describe_tab(people, describer):
-    """Build the tab, within ``gr.Blocks``; samples are the first pictures of ``people``."""
-    import gradio as gr
-
+def describe_tab(people: People, describer: Describer) -> None:
+    """Build the tab, within ``gr.Blocks``. The first images of ``people`` are its samples."""
     gr.HTML(f"<p>{NOTE}</p>")
     with gr.Row():
         upload = gr.File(
-            label="A picture of one person", file_types=["image"], file_count="single", elem_id="describe-upload",
-            scale=1, min_width=240, height=190,
-        )  # fmt: skip
+            label="An image of one person",
+            file_types=["image"],
+            file_count="single",
+            elem_id="describe-upload",
+            scale=1,
+            min_width=240,
+            height=190,
+        )
         with gr.Column(scale=2, min_width=300):
             samples = gr.HTML(_samples(people), elem_id="describe-samples", js_on_load=CLICKS)
             guess = gr.Checkbox(
                 False,
                 label="Also guess age and gender",
-                info="Off: they are neither scored nor written. A guess about looks is not knowledge about a person.",
+                info="While this is off, the model estimates neither, and no caption states them. "
+                "A guess about looks is not knowledge about a person.",
             )
     status = gr.HTML("", elem_id="describe-status")
     output = gr.HTML("", elem_id="describe-output")
+    # The place of the sample that is shown; None after an upload.
     picked = gr.State(None)
 
-    def uploaded(path, guess):
+    def describe_upload(path: str, guess: bool) -> tuple[None, None, str, str]:
         try:
-            return None, None, told("Described."), page_of(open_picture(path), guess)
+            return None, None, status_line(DONE), page_of(open_image(path), guess)
         except UserError as mistake:
-            return None, None, refused(mistake), ""
+            return None, None, error_line(mistake), ""
 
-    def chosen(guess, event: gr.EventData):
-        data = event._data if isinstance(event._data, dict) else {}
-        return again(data.get("index"), guess)
+    def describe_clicked(guess: bool, event: gr.EventData) -> tuple[Any, str, str]:
+        return describe_sample(click_of(event).index, guess)
 
-    def again(index, guess):
+    def describe_sample(index: object, guess: bool) -> tuple[Any, str, str]:
         if index is None:
             return None, "", ""
         try:
-            return index, told("Described."), page_of(people.picture(index), guess)
+            return index, status_line(DONE), page_of(people.image(index), guess)
         except UserError as mistake:
-            return None, refused(mistake), ""
+            return None, error_line(mistake), ""
 
-    def page_of(image, guess):
+    def page_of(image: Image.Image, guess: bool) -> str:
         return _page(image, describer.describe(image, guess))
 
-    shown = {"api_visibility": "private", "concurrency_id": "describe", "concurrency_limit": 2}
-    upload.upload(uploaded, [upload, guess], [upload, picked, status, output], **shown)
-    samples.click(chosen, [guess], [picked, status, output], **shown)
-    guess.change(again, [picked, guess], [picked, status, output], **shown)
-    gr.api(endpoint(describer), api_name="describe", concurrency_id="describe", concurrency_limit=2)
+    options = {"api_visibility": "private", "concurrency_id": "describe", "concurrency_limit": AT_ONCE}
+    upload.upload(describe_upload, [upload, guess], [upload, picked, status, output], **options)
+    samples.click(describe_clicked, [guess], [picked, status, output], **options)
+    guess.change(describe_sample, [picked, guess], [picked, status, output], **options)
+    gr.api(endpoint(describer), api_name="describe", concurrency_id="describe", concurrency_limit=AT_ONCE)
 
 
-def endpoint(describer):
-    """The function of the endpoint /describe."""
-    import gradio as gr
+def endpoint(describer: Describer) -> Callable[[dict, bool], dict]:
+    """The function of the endpoint /describe. Gradio documents it by its annotations and its docstring."""
 
     def describe(image: dict, age_and_gender: bool = False) -> dict:
-        """Captions of a picture of one person, and the probabilities that they rest on.
+        """Captions of an image of one person, and the probabilities that they rest on.
 
-        image: a file, as gradio_client's handle_file gives it. Age and gender are guessed only on demand.
+        image: a file, as gradio_client's handle_file gives it. Age and gender are guessed only if age_and_gender is
+        true.
         """
         try:
             path = image.get("path") if isinstance(image, dict) else None
-            return as_json(describer.describe(open_picture(path), age_and_gender))
+            return as_json(describer.describe(open_image(path), age_and_gender))
         except UserError as mistake:
             raise gr.Error(str(mistake), print_exception=False) from None
 
     return describe
 
 
-def _samples(people):
-    cards = [
-        person_card(index, people.thumbnail(index), f"Describe picture {number}", "")
-        for number, index in enumerate(range(min(SAMPLES, len(people))), start=1)
-    ]
+def _samples(people: People) -> str:
+    cards = []
+    for index in range(min(SAMPLES, len(people))):
+        cards.append(person_card(index, people.thumbnail(index), f"Describe image {index + 1}", ""))
     return f'<ol class="people">{"".join(cards)}</ol>'
 
 
-def _page(image, description):
-    facts = [fact for fact in description.facts if fact.stated]
-    unsure = [fact for fact in description.facts if not fact.stated and next(iter(fact.probabilities)) is not None]
-    absent = [fact for fact in description.facts if not fact.stated and next(iter(fact.probabilities)) is None]
-    captions = "".join(
-        f"<li>{escape(text)} <small>similarity {score:.2f}</small></li>" for text, score in description.captions
-    )
+def _page(image: Image.Image, description: Description) -> str:
+    """The image, its captions, a bar for each fact, and how all of it came about."""
+    stated = []
+    unsure = []
+    absent = []
+    for fact in description.facts:
+        if fact.stated:
+            stated.append(fact)
+        elif fact.most_probable is None:
+            absent.append(fact)
+        else:
+            unsure.append(fact)
+    captions = ""
+    for text, score in description.captions:
+        captions += f"<li>{escape(text)} <small>similarity {score:.2f}</small></li>"
     parts = [f'<h3>Captions</h3><ol class="captions">{captions}</ol>']
-    parts.append(f'<h3>Stated</h3><div class="facts">{"".join(map(_fact, facts))}</div>')
+    parts.append(f'<h3>Stated</h3><div class="facts">{"".join(map(_bar, stated))}</div>')
     if unsure:
-        parts.append(f'<h3>Left open</h3><div class="facts">{"".join(map(_fact, unsure))}</div>')
+        parts.append(f'<h3>Left open</h3><div class="facts">{"".join(map(_bar, unsure))}</div>')
     if absent:
-        told_absent = ", ".join(f"{_words(fact.field)} ({fact.probabilities[None]:.0%})" for fact in absent)
-        parts.append(f"<h3>Most probably not there</h3><p>{escape(told_absent)}</p>")
-    parts.append(f"<h3>How it came about</h3>{_stages(description, facts, unsure, absent)}")
-    picture = f'<img src="{data_url(image, LARGE)}" alt="The picture that is described">'
-    return f'<section class="seen" aria-label="Description">{picture}<div>{"".join(parts)}</div></section>'
+        listed = ", ".join(f"{_words(fact.field)} ({fact.probabilities[None]:.0%})" for fact in absent)
+        parts.append(f"<h3>Most probably not there</h3><p>{escape(listed)}</p>")
+    parts.append(f"<h3>How it came about</h3>{_stages(description, stated, unsure, absent)}")
+    shown = f'<img src="{data_url(image, LARGE)}" alt="The image that is described">'
+    return f'<section class="seen" aria-label="Description">{shown}<div>{"".join(parts)}</div></section>'
 
 
-def _fact(fact):
-    best = next(iter(fact.probabilities))
-    probability = fact.probabilities[best]
-    values = list(fact.probabilities.items())[:SHOWN_VALUES]
-    others = " · ".join(f"{_words(value or 'absent')} {p:.0%}" for value, p in values)
-    label = f"{_words(fact.field)}: {_words(best)} {probability:.0%}, more than {fact.threshold:.0%} is asked for"
+def _bar(fact: Fact) -> str:
+    """The most probable value of a fact as a bar, with a line at the threshold."""
+    value = _words(fact.most_probable)
+    probability = fact.probabilities[fact.most_probable]
+    label = f"{_words(fact.field)}: {value} {probability:.0%}; the threshold is {fact.threshold:.0%}"
+    note = fact.reason
+    if note is None:
+        most_probable = list(fact.probabilities.items())[:SHOWN_VALUES]
+        note = " · ".join(f"{_words(value or 'absent')} {each:.0%}" for value, each in most_probable)
     return (
         f'<div class="fact{"" if fact.stated else " open"}"><div class="what"><span>{escape(_words(fact.field))}</span>'
-        f"<b>{escape(_words(best))}</b></div>"
+        f"<b>{escape(value)}</b></div>"
         f'<div class="bar" role="img" aria-label="{escape(label)}" title="{escape(label)}">'
         f'<span style="width:{100 * probability:.1f}%"></span><i style="left:{100 * fact.threshold:.1f}%"></i></div>'
-        f"<small>{escape(fact.reason or others)}</small></div>"
+        f"<small>{escape(note)}</small></div>"
     )
 
 
-def _stages(description, facts, unsure, absent):
-    views = description.views
-    surest = max(facts, key=lambda fact: max(fact.probabilities.values()), default=None)
+def _stages(description: Description, stated: Sequence[Fact], unsure: Sequence[Fact], absent: Sequence[Fact]) -> str:
+    """The three stages in sentences, with this image's numbers."""
     divide = (
-        f"<b>Divide.</b> What can be said of a person is cut into {description.attributes} attributes; together their "
-        f"phrases make {description.prompts} sentences to compare a picture with."
+        f"<b>Divide.</b> The vocabulary divides what can be said about a person into {description.attribute_count} "
+        f"attributes. Their phrases make {description.prompt_count:,} sentences to compare an image with."
     )
     conquer = (
-        f"<b>Conquer.</b> The scorer looked at {len(views)} views of this picture ({escape(', '.join(views))}) and "
-        f"compared each with the sentences. The similarities became probabilities by a calibration; the line across a "
-        f"bar is the threshold that it set. {len(facts)} facts pass theirs, {len(unsure)} do not and are left open, "
-        f"{len(absent)} things are most probably not there."
+        f"<b>Conquer.</b> The scorer looked at {counted(len(description.views), 'view')} of this image "
+        f"({escape(', '.join(description.views))}) and compared each view with the sentences. A calibration turned the "
+        "similarities into probabilities. The line across a bar marks the threshold that a probability must exceed. "
+        f"{counted(len(stated), 'fact')} could be stated, {len(unsure)} had to be left open, and "
+        f"{counted(len(absent), 'thing')} are most probably not there."
     )
+    surest = max(stated, key=lambda fact: fact.probabilities[fact.most_probable], default=None)
     if surest:
-        value, probability = next(iter(surest.probabilities.items()))
         conquer += (
-            f" The surest: {escape(_words(surest.field))}, {escape(_words(value))}, with {probability:.1%} where more "
-            f"than {surest.threshold:.0%} is asked for."
+            f" The surest fact is {escape(_words(surest.field))}: {escape(_words(surest.most_probable))}. Its "
+            f"probability is {surest.probabilities[surest.most_probable]:.1%}, and its threshold is "
+            f"{surest.threshold:.0%}."
         )
+    scores = ", ".join(f"{score:.2f}" for _, score in description.captions)
     combine = (
-        f"<b>Combine.</b> Of {description.templates} sentence templates {len(description.captions)} were drawn that "
-        f"the {len(facts)} facts can fill; the captions share the facts out. The scorer finds them similar to it "
-        f"by {', '.join(f'{score:.2f}' for _, score in description.captions)}."
+        f"<b>Combine.</b> There are {description.template_count:,} sentence templates. "
+        f"{len(description.captions)} were drawn from those that the stated facts can fill. The captions share the "
+        f"facts among them. The scorer gives their similarities to the image as {scores}."
     )
     return f'<ol class="stages"><li>{divide}</li><li>{conquer}</li><li>{combine}</li></ol>'
 
 
-def _words(name):
+def _words(name: str) -> str:
+    """The name of a field or value as words."""
     return name.replace("_", " ").replace("-", " ")

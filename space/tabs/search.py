@@ -1,8 +1,15 @@
 """The tab Search: a description over the served gallery, with filters, and the endpoint /search."""
 
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import gradio as gr
+
 from modeling_unipt.common.user_errors import UserError
-from unipt_space.people import MOST_RESULTS
-from unipt_space.results import Results
+from unipt_space.page import counted
+from unipt_space.people import MOST_RESULTS, People
+from unipt_space.results import Results, Search
 
 EXAMPLES = [
     "A young woman in a red coat and black trousers, carrying a white handbag.",
@@ -13,12 +20,15 @@ EXAMPLES = [
 MOST_FILTERS = 12
 
 
-def search_boxes(name, examples=()):
-    """The components that take a description: (text, number of results, button)."""
-    import gradio as gr
+def search_boxes(name: str, examples: Sequence[str] = ()) -> tuple[gr.Textbox, gr.Slider, gr.Button]:
+    """The components that take a description: (text, number of results, button).
 
+    Args:
+        name: the beginning of the components' ids.
+        examples: descriptions to pick from.
+    """
     with gr.Row():
-        # No max_length: a browser would cut a long text without a word; it is refused with a sentence instead.
+        # No max_length: a browser would silently cut a long text. It is refused with a sentence instead.
         query = gr.Textbox(
             label="Description", placeholder=EXAMPLES[0], max_lines=4, scale=4, elem_id=f"{name}-query", min_width=240
         )
@@ -30,24 +40,23 @@ def search_boxes(name, examples=()):
     return query, top_k, button
 
 
-def search_tab(people, function_words):
+def search_tab(people: People, unimportant_words: AbstractSet[str]) -> None:
     """Build the tab over ``people``, within ``gr.Blocks``."""
-    import gradio as gr
-
     query, top_k, button = search_boxes("search", EXAMPLES)
+    # Columns of too many values come as None. A column of one value would filter nothing.
     columns = [(name, values) for name, values in people.gallery.columns.items() if values and len(values) > 1]
-    columns, filters = columns[:MOST_FILTERS], []
+    columns = columns[:MOST_FILTERS]
+    filters = []
     if columns:
         with gr.Accordion("Filters", open=False), gr.Row():
             for column, values in columns:
+                choices = [(str(value), value) for value in values]
                 label = column.replace("_", " ")
-                filters.append(
-                    gr.Dropdown([(str(value), value) for value in values], multiselect=True, label=label, min_width=200)
-                )
-    where_from = f"Searching in {people.origin}: {len(people):,} pictures."
-    results = Results(lambda request: people, function_words, "search", where_from)
+                filters.append(gr.Dropdown(choices, multiselect=True, label=label, min_width=200))
+    searched = f"This searches {people.origin}: {counted(len(people), 'image')}."
+    results = Results(lambda request: people, unimportant_words, "search", searched)
 
-    def find(query, top_k, request: gr.Request, *chosen):
+    def find(query: str, top_k: int, request: gr.Request, *chosen: list[Any] | None) -> tuple[Search, str, str, str]:
         where = {column: values for (column, _), values in zip(columns, chosen, strict=True) if values}
         return results.search(request, query, top_k, where)
 
@@ -60,15 +69,13 @@ def search_tab(people, function_words):
         show_progress="minimal",
     )
     gr.api(endpoint(people), api_name="search")
-    return query
 
 
-def endpoint(people):
-    """The function of the endpoint /search."""
-    import gradio as gr
+def endpoint(people: People) -> Callable[[str, int], list[dict]]:
+    """The function of the endpoint /search. Gradio documents it by its annotations and its docstring."""
 
     def search(query: str, top_k: int = 10) -> list[dict]:
-        """Rank, cosine similarity and file name of the pictures that fit the description best."""
+        """Rank, cosine similarity and file name of the images that fit the description best."""
         try:
             found = people.search(query or "", top_k)
         except UserError as mistake:

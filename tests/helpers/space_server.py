@@ -1,4 +1,4 @@
-"""What the tests of the Space share: the app started as a program, and a browser that notes what goes wrong."""
+"""What the tests of the Space share: the app as a program, and a browser that notes what goes wrong."""
 
 import contextlib
 import os
@@ -7,15 +7,25 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
+import pyarrow
+import pyarrow.parquet
 import pytest
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from modeling_unipt import PersonGallery
+from tests.helpers.get_chromium import MEND, find_chromium
 from tests.helpers.paths import ROOT
 
 SCREENSHOTS = ROOT / "runs" / "screenshots"
-PICTURES = 40
-CHROMIUM = Path("/usr/bin/chromium")
+MODEL = ROOT / "unipt" / "unipt-tiny"
+APP = ROOT / "space" / "app.py"
+IMAGES = 40
+CAMERAS = 8
+START_SECONDS = 120
 CHROMIUM_OPTIONS = [
     "--headless",
     "--no-sandbox",
@@ -30,21 +40,7 @@ OFFLINE_SETTINGS = {"HF_HUB_OFFLINE", "GRADIO_ANALYTICS_ENABLED"}
 # Gradio's own stream of upload progress says this to itself when it is closed.
 KNOWN_WARNINGS = {"Method not implemented."}
 
-
-def sample_people(folder, count=PICTURES):
-    """The first pictures of luperson-t as files in ``folder``; their paths."""
-    import pyarrow.parquet
-
-    folder.mkdir(parents=True)
-    table = pyarrow.parquet.read_table(ROOT / "luperson-t" / "data", columns=["image", "image_id"]).slice(0, count)
-    paths = []
-    for row in table.to_pylist():
-        paths.append(folder / Path(row["image_id"]).with_suffix(".jpg").name)
-        paths[-1].write_bytes(row["image"]["bytes"])
-    return paths
-
-
-# Loaded by Python at its start: notes every address off this machine that the program connects to or looks up.
+# Python loads this when it starts: it notes every address off this machine that the program connects to or looks up.
 NETWORK_GUARD = """
 import socket
 def noting(function, place):
@@ -59,18 +55,38 @@ socket.getaddrinfo = noting(socket.getaddrinfo, 0)
 """
 
 
+def sample_people(folder: Path, count: int = IMAGES) -> list[Path]:
+    """Write the first images of luperson-t as files into the new ``folder``; their paths."""
+    folder.mkdir(parents=True)
+    table = pyarrow.parquet.read_table(ROOT / "luperson-t" / "data", columns=["image", "image_id"]).slice(0, count)
+    paths = []
+    for row in table.to_pylist():
+        path = folder / Path(row["image_id"]).with_suffix(".jpg").name
+        path.write_bytes(row["image"]["bytes"])
+        paths.append(path)
+    return paths
+
+
 class Server:
     """The app in a process of its own.
 
+    Args:
+        folder: the working folder of the app, for its files and its log.
+        environment: variables in addition to those of this process.
+        program: what Python runs.
+
     Attributes:
-        address: of the app. uploads: the folder that Gradio puts uploads in. process: a `subprocess.Popen`.
+        address: the URL of the app.
+        uploads: the folder in which Gradio keeps uploads.
     """
 
-    def __init__(self, folder, environment, app=ROOT / "space" / "app.py"):
+    def __init__(self, folder: Path, environment: dict[str, str], program: Sequence[str | Path] = (APP,)) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        self.folder, self.uploads, self.address = folder, folder / "gradio", f"http://127.0.0.1:{port}"
+        self.folder = folder
+        self.address = f"http://127.0.0.1:{port}"
+        self.uploads = folder / "gradio"
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         (folder / "guard").mkdir()
@@ -89,8 +105,13 @@ class Server:
             "OMP_NUM_THREADS": "1",
         }
         with open(folder / "app.log", "w") as log:
-            self.process = subprocess.Popen([sys.executable, app], cwd=folder, env=environment, stdout=log, stderr=log)
-        deadline = time.monotonic() + 120
+            self.process = subprocess.Popen(
+                [sys.executable, *program], cwd=folder, env=environment, stdout=log, stderr=log
+            )
+        self._wait_for_the_page()
+
+    def _wait_for_the_page(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 urllib.request.urlopen(self.address, timeout=5).close()
@@ -101,81 +122,81 @@ class Server:
                     pytest.fail(self.log())
                 time.sleep(0.3)
 
-    def log(self):
+    def log(self) -> str:
         return (self.folder / "app.log").read_text()
 
-    def called(self):
+    def called(self) -> list[str]:
         """The addresses off this machine that the app connected to or looked up."""
         path = self.folder / "network.txt"
         return path.read_text().splitlines() if path.exists() else []
 
-    def files(self):
-        """What lies on disk because of users: uploads, galleries."""
-        return sorted(
-            str(path)
-            for folder in (self.uploads, self.temporary)
-            for path in folder.rglob("*")
-            if path.is_file() and "matplotlib" not in str(path)
-        )
+    def files(self) -> list[str]:
+        """What lies on disk because of users: uploads and galleries."""
+        found = [*self.uploads.rglob("*"), *self.temporary.rglob("*")]
+        return sorted(str(path) for path in found if path.is_file() and "matplotlib" not in str(path))
 
-    def memory(self):
+    def memory(self) -> float:
         """Resident megabytes."""
-        import psutil
-
         return psutil.Process(self.process.pid).memory_info().rss / 1e6
 
-    def stop(self):
+    def stop(self) -> None:
         self.process.terminate()
         self.process.wait(timeout=30)
 
 
 @contextlib.contextmanager
-def gallery_server(folder, app=ROOT / "space" / "app.py", **environment):
-    """A `Server` over a gallery of sample people, seen by eight cameras, with the shipped models."""
-    import pyarrow
-
-    from modeling_unipt import PersonGallery
-
+def gallery_server(folder: Path, program: Sequence[str | Path] = (APP,), **environment: str) -> Iterator[Server]:
+    """The app over a gallery of sample people, seen by eight cameras, with the shipped models."""
     names = [path.name for path in sample_people(folder / "crops")]
-    metadata = pyarrow.table({"file_name": names, "camera": [number % 8 for number in range(len(names))]})
-    gallery = PersonGallery.from_folder(folder / "crops", str(ROOT / "unipt" / "unipt-tiny"), metadata=metadata)
-    gallery.save(folder / "gallery")
-    server = Server(folder, {"UNIPT_GALLERY": str(folder / "gallery"), **environment}, app)
+    cameras = [number % CAMERAS for number in range(len(names))]
+    metadata = pyarrow.table({"file_name": names, "camera": cameras})
+    PersonGallery.from_folder(folder / "crops", str(MODEL), metadata=metadata).save(folder / "gallery")
+    server = Server(folder, {"UNIPT_GALLERY": str(folder / "gallery"), **environment}, program)
     try:
         yield server
     finally:
         server.stop()
 
 
-@contextlib.contextmanager
-def open_browser(folder):
-    """Chromium, or a skipped test where there is none."""
-    from playwright.sync_api import sync_playwright
+def chromium_or_skip() -> Path:
+    """The program of a Chromium. Without one the test is skipped, or fails where browser tests must not be missing."""
+    chromium = find_chromium()
+    if chromium:
+        return chromium
+    sentence = f"this test needs Chromium, and there is none; {MEND}"
+    if os.environ.get("CI") or os.environ.get("UNIPT_BROWSER_TESTS") == "required":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
 
+
+@contextlib.contextmanager
+def open_browser(profile: Path) -> Iterator[BrowserContext]:
+    """A Chromium that keeps its profile in a folder; see `chromium_or_skip`."""
+    chromium = chromium_or_skip()
     with sync_playwright() as playwright:
-        chromium = CHROMIUM if CHROMIUM.exists() else Path(playwright.chromium.executable_path)
-        if not chromium.exists():
-            pytest.skip("no Chromium; install it with apt-get install chromium or playwright install chromium")
         browser = playwright.chromium.launch_persistent_context(
-            str(folder), executable_path=str(chromium), args=CHROMIUM_OPTIONS, accept_downloads=True
+            str(profile), executable_path=str(chromium), args=CHROMIUM_OPTIONS, accept_downloads=True
         )
         yield browser
         browser.close()
 
 
 @contextlib.contextmanager
-def watched_page(browser, address, width, query=""):
-    """A page with the app; afterwards nothing may have been logged as an error or asked of another host."""
-    requested, complaints = [], []
+def watched_page(browser: BrowserContext, address: str, width: int, query: str = "") -> Iterator[Page]:
+    """A page with the app. At its end no error may have been logged, and no other host been asked for anything."""
+    requested = []
+    complaints = []
+
+    def note_message(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
     page = browser.new_page()
     page.set_viewport_size({"width": width, "height": 900})
     page.set_default_timeout(30_000)
     page.on("request", lambda sent: requested.append(sent.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None,
-    )
+    page.on("console", note_message)
     page.goto(address + query)
     page.get_by_label("Description").first.wait_for()
     yield page
@@ -184,15 +205,15 @@ def watched_page(browser, address, width, query=""):
     assert [url for url in requested if not url.startswith((address, "data:", "blob:"))] == []
 
 
-def picture_of(page, name):
-    """Keep a picture of the whole page among the artefacts, and check that nothing sticks out at the side."""
+def keep_screenshot(page: Page, name: str) -> None:
+    """Keep an image of the whole page in runs/screenshots, and check that nothing sticks out at the side."""
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}-{page.viewport_size['width']}.png", full_page=True)
 
 
-def all_loaded(page, selector):
-    """Whether every picture that ``selector`` finds is there and has been decoded."""
+def all_loaded(page: Page, selector: str) -> bool:
+    """Whether every image that ``selector`` finds is there and has been decoded."""
     return page.evaluate(
         "selector => [...document.querySelectorAll(selector)].every(image => image.complete && image.naturalWidth)",
         selector,

@@ -1,75 +1,94 @@
-"""The Space's folder alone, as it is uploaded: its requirements bring every package that it imports, and it runs."""
+"""The app as a Space's owner uploads it: three files, and the wheel that their requirements bring."""
 
 import ast
 import shutil
 import subprocess
 import sys
+from importlib.metadata import distribution, packages_distributions
 
 import pytest
+from gradio_client import Client
+from packaging.requirements import Requirement
 
-from tests.helpers.space_server import ROOT, gallery_server
+from tests.helpers.space_server import MODEL, ROOT, gallery_server
+from tests.helpers.wheel import build_wheel, pip
 
-PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+UPLOADED = ("app.py", "README.md", "requirements.txt")
+OWN_PACKAGES = {"modeling_unipt", "dataset_builders", "unipt_space", "spaces"}
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """(a copy of space/ outside the clone, the folder that pip installed its requirements into)."""
+def site(tmp_path_factory):
+    """The folder that pip installed the Space's requirements into; the package comes from nowhere but its wheel."""
     folder = tmp_path_factory.mktemp("alone")
-    source = folder / "source"  # pip's build leaves folders beside the sources
-    source.mkdir()
-    for name in ("modeling_unipt", "dataset_builders", "train", "space"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder / "dist", source]
-    subprocess.run([*PIP, *build], check=True, capture_output=True, timeout=120)
-    shutil.copytree(ROOT / "space", folder / "space", ignore=shutil.ignore_patterns("__pycache__"))
-    # What the package needs itself is in this environment already; the package comes from nowhere but its wheel.
-    requirements = ["--no-index", "--find-links", folder / "dist", "-r", folder / "space" / "requirements.txt"]
-    install = ["install", "--no-deps", "--target", folder / "site", *requirements]
-    subprocess.run([*PIP, *install], check=True, capture_output=True, timeout=120)
-    return folder / "space", folder / "site"
+    wheel = build_wheel(folder)
+    # What the package needs is in this environment already.
+    requirements = ["-r", ROOT / "space" / "requirements.txt"]
+    pip("install", "--no-deps", "--no-index", "--find-links", wheel.parent, "--target", folder / "site", *requirements)
+    return folder / "site"
 
 
-def test_what_the_requirements_need_is_all_that_the_app_imports(alone):
-    from importlib.metadata import distribution, packages_distributions
-
-    from packaging.requirements import Requirement
-
-    space, site = alone
+def test_what_the_requirements_need_is_all_that_the_app_imports(site):
     metadata = next(site.glob("unipt-*.dist-info")) / "METADATA"
-    wanted = [line.partition(": ")[2] for line in metadata.read_text().splitlines() if line.startswith("Requires-Dist")]
-    named = {Requirement(line).name for line in wanted if not (marker := Requirement(line).marker)
-             or marker.evaluate({"extra": "space"})}  # fmt: skip
+    named = set()
+    for line in metadata.read_text().splitlines():
+        if line.startswith("Requires-Dist: "):
+            requirement = Requirement(line.removeprefix("Requires-Dist: "))
+            if not requirement.marker or requirement.marker.evaluate({"extra": "space"}):
+                named.add(requirement.name)
     for name in named:
         assert distribution(name).version, name
     providers = packages_distributions()
-    own = {path.stem for path in space.glob("*.py")} | {"modeling_unipt", "dataset_builders", "unipt_space", "spaces"}
-    for path in space.glob("*.py"):
+    modules = list((site / "unipt_space").rglob("*.py"))
+    assert len(modules) > 12
+    for path in modules:
+        imported = set()
         for node in ast.walk(ast.parse(path.read_text())):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            modules += [node.module] if isinstance(node, ast.ImportFrom) else []
-            for root in {module.split(".")[0] for module in modules} - own - sys.stdlib_module_names:
-                assert set(map(str.lower, providers[root])) & named, f"{path.name} imports {root}"
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            if isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split(".")[0])
+        for root in imported - OWN_PACKAGES - sys.stdlib_module_names:
+            assert set(map(str.lower, providers[root])) & named, f"{path.name} imports {root}"
 
 
-def test_the_folder_alone_runs(alone, tmp_path):
-    from gradio_client import Client
+def test_default_folders_are_looked_for_beside_the_started_program_then_in_the_working_folder(tmp_path, site):
+    """Also from the wheel, whose files lie in site-packages."""
+    beside = tmp_path / "space"
+    working = tmp_path / "working"
+    working.mkdir()
+    beside.mkdir()
+    program = beside / "app.py"
+    program.write_text("from unipt_space.settings import here_or_hub; print(here_or_hub('a/b', 'hub/b'))")
 
-    space, site = alone
-    where = subprocess.run(
-        [sys.executable, "-c", "import modeling_unipt; print(modeling_unipt.__file__)"],
-        env={"PYTHONPATH": str(site)}, cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+    def found():
+        environment = {"PYTHONPATH": str(site)}
+        done = subprocess.run(
+            [sys.executable, program], cwd=working, env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    assert found() == "hub/b"
+    (working / "a" / "b").mkdir(parents=True)
+    assert found() == str(working / "a" / "b")
+    (beside / "a" / "b").mkdir(parents=True)
+    assert found() == str(beside / "a" / "b")
+
+
+def test_the_uploaded_files_run_without_the_clone(site, tmp_path):
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    for name in UPLOADED:
+        shutil.copy(ROOT / "space" / name, repository)
+    look = [sys.executable, "-c", "import unipt_space; print(unipt_space.__file__)"]
+    where = subprocess.run(look, env={"PYTHONPATH": str(site)}, cwd=tmp_path, capture_output=True, text=True)
     assert where.stdout.startswith(str(site)), where.stdout + where.stderr
-    environment = {
-        "PYTHONPATH": str(site),
-        "UNIPT_MODEL": str(ROOT / "unipt" / "unipt-tiny"),
-        "UNIPT_SCORER": str(ROOT / "unipt" / "clip-tiny"),
-        "HF_HUB_OFFLINE": "1",
-    }
-    with gallery_server(tmp_path, space / "app.py", **environment) as server:
+    # A Space that brings the default models along has them beside app.py.
+    (repository / "unipt").mkdir()
+    for name in ("unipt-tiny", "clip-tiny"):
+        (repository / "unipt" / name).symlink_to(ROOT / "unipt" / name)
+    environment = {"PYTHONPATH": str(site), "HF_HUB_OFFLINE": "1", "UNIPT_MODEL": str(MODEL)}
+    with gallery_server(tmp_path, [repository / "app.py"], **environment) as server:
         results = Client(server.address, verbose=False).predict("a woman in a red coat", 3, api_name="/search")
         assert [result["rank"] for result in results] == [1, 2, 3]
         assert "Traceback" not in server.log()

@@ -1,23 +1,33 @@
 """The Space as a user meets it: started as a program, used through gradio_client and through a real browser."""
 
 import io
+import re
 import subprocess
 import sys
 import zipfile
 from os import environ
 
+import pyarrow
+import pyarrow.parquet
 import pytest
+from gradio_client import Client, handle_file
 
+from modeling_unipt import PersonGallery
+from tests.helpers.people import draw_person
 from tests.helpers.space_server import (
-    PICTURES,
-    ROOT,
+    APP,
+    CAMERAS,
+    IMAGES,
+    MODEL,
     all_loaded,
     gallery_server,
+    keep_screenshot,
     open_browser,
-    picture_of,
     sample_people,
     watched_page,
 )
+from unipt_space import people
+from unipt_train.speed.space import load
 
 QUERY = "A man in a red coat and black trousers with a backpack."
 
@@ -30,8 +40,6 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(server):
-    from gradio_client import Client
-
     return Client(server.address, verbose=False)
 
 
@@ -91,8 +99,6 @@ def test_odd_queries_are_searched(client, query):
 
 
 def test_the_describe_endpoint_gives_what_captions_rest_on(server, client):
-    from gradio_client import handle_file
-
     path = sorted((server.folder / "crops").iterdir())[0]
     described = client.predict(handle_file(path), api_name="/describe")
     assert len(described["captions"]) == 3
@@ -110,14 +116,12 @@ def test_the_describe_endpoint_gives_what_captions_rest_on(server, client):
     assert {"age", "gender"} <= guessed["attributes"].keys()
 
 
-def test_describe_refuses_what_is_no_upload_or_no_picture(client, tmp_path):
-    from gradio_client import handle_file
-
+def test_describe_refuses_what_is_no_upload_or_no_image(client, tmp_path):
     with pytest.raises(Exception, match="no such upload"):
         client.predict({"path": "/etc/passwd"}, api_name="/describe")
     for name, content in (("page.jpg", b"<html><script>alert(1)</script>"), ("drawing.png", b"<svg xmlns='x'/>")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(Exception, match="content is not a picture"):
+        with pytest.raises(Exception, match="content is not an image"):
             client.predict(handle_file(tmp_path / name), api_name="/describe")
 
 
@@ -125,27 +129,27 @@ def test_search_pick_a_result_and_see_why(page):
     assert page.get_by_text("The results are suggestions to look at, not identifications").is_visible()
     page.get_by_label("Description").first.fill(QUERY)
     page.locator("#search-go").click()
-    page.get_by_text(f"The best 10 of {PICTURES} pictures").wait_for()
-    pictures = page.locator("#search-results img")
-    assert pictures.count() == 10 and all_loaded(page, "#search-results img")
-    assert all(alt.startswith("Result ") for alt in pictures.evaluate_all("images => images.map(image => image.alt)"))
-    first = pictures.first.bounding_box()
+    page.get_by_text(f"The 10 best of {IMAGES} images").wait_for()
+    images = page.locator("#search-results img")
+    assert images.count() == 10 and all_loaded(page, "#search-results img")
+    assert all(alt.startswith("Result ") for alt in images.evaluate_all("images => images.map(image => image.alt)"))
+    first = images.first.bounding_box()
     assert first["width"] > 60 and first["height"] > 2 * first["width"]
 
     page.locator("#search-results .pick").nth(1).click()
     page.locator("#search-why figure").nth(3).wait_for()
     captions = page.locator("#search-why figcaption").all_inner_texts()
     assert [caption.split("\n")[0] for caption in captions] == [
-        "the picture", "man", "red coat", "black trousers", "backpack"
+        "the image", "man", "red coat", "black trousers", "backpack"
     ]  # fmt: skip
     assert all_loaded(page, "#search-why img")
     sources = page.locator("#search-why img").evaluate_all("images => images.map(image => image.src)")
-    assert len(set(sources)) >= 3  # two phrases that nothing answers to leave the same dark picture
+    assert len(set(sources)) >= 3  # two phrases that nothing answers to leave the same dark image
     assert page.evaluate("document.activeElement.className") == "panel"
-    picture_of(page, "search")
+    keep_screenshot(page, "search")
 
     page.locator("#search-why").get_by_role("button", name="More like this").click()
-    page.get_by_text(f"The most similar 10 of {PICTURES} pictures").wait_for()
+    page.get_by_text(f"The 10 most similar of {IMAGES} images").wait_for()
     assert page.locator("#search-why figure").count() == 0
 
 
@@ -155,8 +159,8 @@ def test_filters_choose_who_is_searched(page):
     page.get_by_role("option", name="3").click()
     page.get_by_label("Description").first.fill("a man")
     page.locator("#search-go").click()
-    page.get_by_text(f"The best {PICTURES // 8} of {PICTURES} pictures, filtered").wait_for()
-    assert page.locator("#search-results img").count() == PICTURES // 8
+    page.get_by_text(f"The {IMAGES // CAMERAS} best of {IMAGES} images, filtered").wait_for()
+    assert page.locator("#search-results img").count() == IMAGES // CAMERAS
 
 
 def test_the_keyboard_is_enough(page):
@@ -164,7 +168,7 @@ def test_the_keyboard_is_enough(page):
     box = page.get_by_label("Description").first
     page.wait_for_function("document.querySelector('textarea').value.startsWith('Somebody in a yellow hoodie')")
     box.press("Enter")
-    page.get_by_text(f"The best 10 of {PICTURES} pictures").wait_for()
+    page.get_by_text(f"The 10 best of {IMAGES} images").wait_for()
     page.locator("#search-results .pick").first.focus()
     page.keyboard.press("Enter")
     page.locator("#search-why figure").nth(1).wait_for()
@@ -188,7 +192,7 @@ def test_a_query_is_never_rendered_and_mistakes_are_told(page):
     assert page.locator("#search-results img").count() == 0
 
 
-def test_describe_a_picked_and_an_uploaded_picture(page, server):
+def test_describe_a_picked_and_an_uploaded_image(page, server):
     page.get_by_role("tab", name="Describe").click()
     page.locator("#describe-samples .pick").nth(2).click()
     output = page.locator("#describe-output")
@@ -198,7 +202,7 @@ def test_describe_a_picked_and_an_uploaded_picture(page, server):
     assert output.get_by_text("gender", exact=True).count() == 0
     for stage in ("Divide.", "Conquer.", "Combine."):
         assert output.get_by_text(stage).is_visible()
-    picture_of(page, "describe")
+    keep_screenshot(page, "describe")
     page.get_by_label("Also guess age and gender").check()
     output.get_by_text("14 attributes").wait_for()
     assert output.get_by_text("gender", exact=True).count() + output.get_by_text("age", exact=True).count() >= 1
@@ -219,25 +223,23 @@ def test_upload_a_zip_search_it_and_take_the_index(page, tmp_path):
     page.get_by_role("tab", name="Your gallery").click()
     (tmp_path / "page.jpg").write_bytes(b"<html>")
     page.locator("#own-upload input[type=file]").set_input_files(tmp_path / "page.jpg")
-    page.get_by_text("There is no picture among the files; page.jpg: its content is not a picture").wait_for()
+    page.get_by_text("There is no image among the files; page.jpg: its content is not an image").wait_for()
     page.locator("#own-upload input[type=file]").set_input_files(archive_of(paths, tmp_path, evil))
-    page.get_by_text("Your gallery has 12 pictures. 2 could not be used: <b class=evil>x</b>.html").wait_for()
+    page.get_by_text("Your gallery has 12 images. 2 files could not be used: <b class=evil>x</b>.html").wait_for()
     assert page.locator(".evil").count() == 0
     page.locator("#own-query textarea").fill("a woman in a blue dress")
     page.locator("#own-go").click()
-    page.get_by_text("The best 10 of 12 pictures").wait_for()
+    page.get_by_text("The 10 best of 12 images").wait_for()
     assert all_loaded(page, "#own-results img")
-    picture_of(page, "own-gallery")
+    keep_screenshot(page, "own-gallery")
     page.locator("#own-results .pick").first.click()
     page.locator("#own-why figure").nth(1).wait_for()
     with page.expect_download() as downloading:
         page.locator("#own-download").click()
     downloading.value.save_as(tmp_path / "index.zip")
 
-    from modeling_unipt import PersonGallery
-
     zipfile.ZipFile(tmp_path / "index.zip").extractall(tmp_path / "index")
-    gallery = PersonGallery.load(tmp_path / "index" / "gallery", str(ROOT / "unipt" / "unipt-tiny"))
+    gallery = PersonGallery.load(tmp_path / "index" / "gallery", str(MODEL))
     assert sorted(gallery.file_names) == sorted(f"cam/{path.name}" for path in paths)
     assert len(gallery.search("a woman in a blue dress", 3)) == 3
 
@@ -249,12 +251,12 @@ def test_two_users_have_two_galleries(server, browser, tmp_path):
             page.bring_to_front()  # Chromium lets what nobody looks at wait
             page.get_by_role("tab", name="Your gallery").click()
             page.locator("#own-upload input[type=file]").set_input_files(files)
-            page.get_by_text(f"Your gallery has {len(files)} pictures").wait_for()
+            page.get_by_text(f"Your gallery has {len(files)} images").wait_for()
         for page, count in ((one, 3), (other, 7)):
             page.bring_to_front()
             page.locator("#own-query textarea").fill("a man")
             page.locator("#own-go").click()
-            page.get_by_text(f"The best {count} of {count} pictures").wait_for()
+            page.get_by_text(f"The {count} best of {count} images").wait_for()
 
 
 def test_how_good_it_is_shows_the_cards_table(page):
@@ -262,7 +264,7 @@ def test_how_good_it_is_shows_the_cards_table(page):
     page.get_by_text("this checkpoint").wait_for()
     assert page.get_by_role("cell", name="71.25").or_(page.locator("table td")).first.is_visible()
     assert page.get_by_alt_text("pretrained loss").first.is_visible()
-    picture_of(page, "quality")
+    keep_screenshot(page, "quality")
 
 
 def test_dark_mode_is_readable(server, browser):
@@ -271,15 +273,13 @@ def test_dark_mode_is_readable(server, browser):
             "text => [text, document.querySelector('gradio-app')].map((part) => getComputedStyle(part))"
             ".map((style, place) => place ? style.backgroundColor : style.color)"
         )
-        picture_of(page, "dark")
+        keep_screenshot(page, "dark")
     ink, paper = (_luminance(page_colour) for page_colour in colours)
     assert (ink + 0.05) / (paper + 0.05) > 4.5, colours
 
 
 def _luminance(colour):
     """Relative luminance (WCAG) of an rgb(...) or color(srgb ...) text."""
-    import re
-
     numbers = [float(number) for number in re.findall(r"[\d.]+", colour)[:3]]
     shares = numbers if colour.startswith("color(") else [number / 255 for number in numbers]
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
@@ -287,11 +287,9 @@ def _luminance(colour):
 
 
 def test_four_users_at_once_are_all_served(server):
-    from unipt_train.speed.space import load
-
     taken, failed = load(server.address, users=4, searches=5)
     assert failed == [] and len(taken) == 20
-    assert sorted(taken)[int(0.95 * len(taken))] < 1500  # bench_space.py measures; here cores may be busy
+    assert sorted(taken)[int(0.95 * len(taken))] < 1500  # unipt_train/speed/space.py measures; here cores may be busy
 
 
 def test_nothing_went_wrong_on_the_server_and_nobody_was_called(server):
@@ -304,30 +302,25 @@ def test_nothing_went_wrong_on_the_server_and_nobody_was_called(server):
 
 
 @pytest.mark.parametrize(
-    ("variable", "message"), [("UNIPT_GALLERY", "error: gallery"), ("UNIPT_SCORER", "error: scorer")]
+    ("variable", "message", "program"),
+    [("UNIPT_GALLERY", "error: gallery", ["-m", "unipt_space.app"]), ("UNIPT_SCORER", "error: scorer", [APP])],
+    ids=["gallery", "scorer"],
 )
-def test_a_missing_gallery_or_scorer_stops_the_start_with_a_sentence(tmp_path, variable, message, monkeypatch):
+def test_a_missing_gallery_or_scorer_stops_the_start_with_a_sentence(tmp_path, variable, message, program, monkeypatch):
     monkeypatch.setenv(variable, str(tmp_path / "missing"))
     if variable == "UNIPT_SCORER":
-        from modeling_unipt import PersonGallery
-
         sample_people(tmp_path / "crops", 2)
-        gallery = PersonGallery.from_folder(tmp_path / "crops", str(ROOT / "unipt" / "unipt-tiny"))
+        gallery = PersonGallery.from_folder(tmp_path / "crops", str(MODEL))
         gallery.save(tmp_path / "gallery")
         monkeypatch.setenv("UNIPT_GALLERY", str(tmp_path / "gallery"))
     finished = subprocess.run(
-        [sys.executable, ROOT / "space" / "app.py"], env=environ, capture_output=True, text=True, timeout=120
+        [sys.executable, *program], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120
     )
     assert finished.returncode == 2
     assert finished.stderr.startswith(message) and finished.stderr.count("\n") == 1
 
 
 def test_without_a_gallery_the_sample_dataset_is_served(tmp_path, monkeypatch, tiny_unipt_folder):
-    import pyarrow
-    import pyarrow.parquet
-
-    from tests.helpers.people import draw_person
-
     rows = []
     for index in range(4):
         encoded = io.BytesIO()
@@ -340,17 +333,14 @@ def test_without_a_gallery_the_sample_dataset_is_served(tmp_path, monkeypatch, t
     pyarrow.parquet.write_table(
         pyarrow.Table.from_pylist(rows), tmp_path / "luperson-t" / "data" / "train-00000-of-00001.parquet"
     )
-    monkeypatch.syspath_prepend(str(ROOT / "space"))
-    from unipt_space import people, settings
-
-    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     served = people.load_people(None, str(tiny_unipt_folder))
     results = served.search("a man", 4)
     assert {served.names[result.index] for result in results} == {f"id-{index}" for index in range(4)}
     for result in results:
         expected = draw_person(int(served.names[result.index].removeprefix("id-")))
-        assert served.picture(result.index).tobytes() == expected.tobytes()
+        assert served.image(result.index).tobytes() == expected.tobytes()
     assert served.gallery.columns == {"hat": ["a cap"]}  # nobody's gender is something to filter by
     filtered = served.search("a man", 4, {"hat": ["a cap"]})
     assert sorted(served.names[result.index] for result in filtered) == ["id-0", "id-2"]

@@ -1,31 +1,37 @@
 """What hostile or careless uploads do to the Space: nothing but a sentence, and a minute later no trace."""
 
 import io
+import os
+import pickle
 import socket
 import struct
+import threading
 import time
 import urllib.error
 import urllib.request
 import zipfile
 import zlib
 
+import numpy as np
 import pytest
+from gradio_client import Client, handle_file
 
+from modeling_unipt import load_unipt
 from modeling_unipt.common.user_errors import UserError
+from modeling_unipt.embedding import embed_texts
 from tests.helpers.people import draw_person
-from tests.helpers.space_server import ROOT, gallery_server, open_browser, sample_people, watched_page
+from tests.helpers.space_server import gallery_server, open_browser, sample_people, watched_page
+from unipt_space import served_model, uploads
+from unipt_space.own_galleries import Gone, OwnGalleries
+from unipt_space.served_model import ServedModel
 
 
-@pytest.fixture
-def uploads(tmp_path, monkeypatch):
-    """The app's module of that name; uploads lie in tmp_path / "gradio"."""
-    monkeypatch.syspath_prepend(str(ROOT / "space"))
+@pytest.fixture(autouse=True)
+def upload_folder(tmp_path, monkeypatch):
+    """Uploads lie in tmp_path / "gradio"."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     (tmp_path / "gradio").mkdir()
     (tmp_path / "taken").mkdir()
-    from unipt_space import uploads
-
-    return uploads
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ def files_below(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_pictures_and_archives_are_taken_by_safe_names(uploads, send, tmp_path):
+def test_images_and_archives_are_taken_by_safe_names(send, tmp_path):
     one = send("one.png", png())
     packed = send(
         "more.zip", archive(("cam 1/two.png", png(40)), ("one.png", png(48)), ("ab:c|d.jpg", png(56)), ("x", png(64)))
@@ -81,21 +87,21 @@ def test_pictures_and_archives_are_taken_by_safe_names(uploads, send, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../out.png", "/etc/out.png", "a/../../out.png", "..\\out.png", "C:\\out.png"])
-def test_an_archive_that_leads_out_is_refused_whole(uploads, send, tmp_path, name):
+def test_an_archive_that_leads_out_is_refused_whole(send, tmp_path, name):
     path = send("evil.zip", archive(("fine.png", png()), (name, png())))
     with pytest.raises(UserError, match="leads out of it"):
         uploads.take([path], tmp_path / "taken")
     assert files_below(tmp_path / "taken") == []
 
 
-def test_a_link_in_an_archive_is_refused(uploads, send, tmp_path):
+def test_a_link_in_an_archive_is_refused(send, tmp_path):
     link = zipfile.ZipInfo("passwd.png")
     link.external_attr = 0o120777 << 16
     with pytest.raises(UserError, match="holds a link"):
         uploads.take([send("link.zip", archive((link, b"/etc/passwd")))], tmp_path / "taken")
 
 
-def test_a_zip_bomb_is_refused_by_what_it_claims_and_by_what_it_is(uploads, send, tmp_path, monkeypatch):
+def test_a_zip_bomb_is_refused_by_what_it_claims_and_by_what_it_is(send, tmp_path, monkeypatch):
     monkeypatch.setattr(uploads, "UNPACKED_BYTES", uploads.MEGABYTE)
     bomb = archive(("bomb.png", bytes(5_000_000)))
     assert len(bomb) < 10_000
@@ -112,21 +118,21 @@ def test_a_zip_bomb_is_refused_by_what_it_claims_and_by_what_it_is(uploads, send
 
 
 @pytest.mark.parametrize("damage", [slice(0, -200), slice(0, 60)])
-def test_a_torn_archive_is_told(uploads, send, tmp_path, damage):
+def test_a_torn_archive_is_told(send, tmp_path, damage):
     whole = archive(*((f"{index}.png", png()) for index in range(5)))
-    with pytest.raises(UserError, match="no picture among the files|damaged"):
+    with pytest.raises(UserError, match="no image among the files|damaged"):
         uploads.take([send("torn.zip", whole[damage])], tmp_path / "taken")
 
 
-def test_an_archive_with_rotten_bytes_is_told(uploads, send, tmp_path):
+def test_an_archive_with_rotten_bytes_is_told(send, tmp_path):
     rotten = bytearray(archive(("a.png", png())))
     rotten[80:120] = bytes(40)
     with pytest.raises(UserError, match="damaged|cannot be unpacked"):
         uploads.take([send("rotten.zip", bytes(rotten))], tmp_path / "taken")
 
 
-def test_too_many_files_are_refused(uploads, send, tmp_path, monkeypatch):
-    monkeypatch.setattr(uploads, "PICTURES", 3)
+def test_too_many_files_are_refused(send, tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_IMAGES", 3)
     with pytest.raises(UserError, match="more than 3 files"):
         uploads.take([send("many.zip", archive(*((f"{i}.png", png()) for i in range(4))))], tmp_path / "taken")
     with pytest.raises(UserError, match="more than 3 files"):
@@ -137,38 +143,36 @@ def test_too_many_files_are_refused(uploads, send, tmp_path, monkeypatch):
     ("content", "reason"),
     [
         (b"", "it is empty"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "content is not a picture"),
-        (b"<html><script>alert(1)</script></html>", "content is not a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "content is not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "content is not an image"),
+        (b"<html><script>alert(1)</script></html>", "content is not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "content is not an image"),
         (claimed_png(30_000, 30_000), "more than 25 million pixels"),
         (claimed_png(30_000, 1_000), "30000 x 1000 pixels"),
     ],
 )
-def test_what_a_file_is_counts_and_not_its_name(uploads, send, tmp_path, content, reason):
+def test_what_a_file_is_counts_and_not_its_name(send, tmp_path, content, reason):
     path = send("person.jpg", content)
     with pytest.raises(UserError, match=reason):
-        uploads.open_picture(path)
+        uploads.open_image(path)
     taken = uploads.take([path, send("fine.png", png())], tmp_path / "taken")
     assert taken.names == ["fine.png"] and reason in taken.refused[0][1]
 
 
-def test_a_narrow_picture_of_30000_pixels_is_fine_and_a_torn_one_is_told(uploads, send):
+def test_a_narrow_image_of_30000_pixels_is_fine_and_a_torn_one_is_told(send):
     encoded = io.BytesIO()
     draw_person(2, 30_000, 8).save(encoded, "PNG")
-    assert uploads.open_picture(send("tall.png", encoded.getvalue())).size == (8, 30_000)
+    assert uploads.open_image(send("tall.png", encoded.getvalue())).size == (8, 30_000)
     with pytest.raises(UserError, match="torn.png cannot be used: cannot be decoded"):
-        uploads.open_picture(send("torn.png", png()[:300]))
+        uploads.open_image(send("torn.png", png()[:300]))
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../../etc/passwd", "", None, {"a": 1}, "\0"])
-def test_only_uploads_are_opened(uploads, path):
+def test_only_uploads_are_opened(path):
     with pytest.raises(UserError, match="no such upload"):
-        uploads.open_picture(path)
+        uploads.open_image(path)
 
 
-def test_old_uploads_are_swept_and_new_ones_stay(uploads, send, tmp_path):
-    import os
-
+def test_old_uploads_are_swept_and_new_ones_stay(send, tmp_path):
     (tmp_path / "gradio" / "hash").mkdir()
     old, new = send("hash/old.jpg", png()), send("new.jpg", png())
     os.utime(old, (time.time() - 100, time.time() - 100))
@@ -177,11 +181,7 @@ def test_old_uploads_are_swept_and_new_ones_stay(uploads, send, tmp_path):
     assert not old.parent.exists()
 
 
-def test_galleries_belong_to_their_sessions_and_go_with_them(uploads, send, tmp_path, tiny_unipt_folder):
-    from modeling_unipt import load_unipt
-    from unipt_space.own_galleries import Gone, OwnGalleries
-    from unipt_space.served_model import ServedModel
-
+def test_galleries_belong_to_their_sessions_and_go_with_them(send, tmp_path, tiny_unipt_folder):
     galleries = OwnGalleries(tmp_path / "galleries", ServedModel(*load_unipt(tiny_unipt_folder)))
     for session, sizes in (("one", (32, 40)), ("other", (48, 56, 64))):
         galleries.begin(session, [send(f"{session}-{size}.png", png(size)) for size in sizes])
@@ -192,9 +192,9 @@ def test_galleries_belong_to_their_sessions_and_go_with_them(uploads, send, tmp_
         people = galleries.people_of(session)
         names = {people.names[result.index] for result in people.search("a man", 10)}
         assert len(names) == count and all(name.startswith(session) for name in names)
-        with pytest.raises(UserError, match="no such picture"):
+        with pytest.raises(UserError, match="no such image"):
             people.alike(3, 5)
-        assert people.picture(0).height == 96
+        assert people.image(0).height == 96
     with pytest.raises(UserError, match="no gallery of yours"):
         galleries.people_of("third")
     galleries.forget("one")
@@ -203,7 +203,7 @@ def test_galleries_belong_to_their_sessions_and_go_with_them(uploads, send, tmp_
     assert all(name.split("/")[0] == galleries.of("other").folder.name for name in files_below(tmp_path / "galleries"))
 
     galleries.begin("one", [send("one.png", png())])
-    with pytest.raises(Gone):  # who leaves while the pictures are embedded
+    with pytest.raises(Gone):  # who leaves while the images are embedded
         galleries.make("one", lambda done, total: galleries.forget("one"))
     with pytest.raises(UserError):
         galleries.begin("other", [send("page.jpg", b"<html>")])
@@ -214,13 +214,6 @@ def test_galleries_belong_to_their_sessions_and_go_with_them(uploads, send, tmp_
 
 def test_what_runs_on_a_borrowed_gpu_can_travel_between_processes(tmp_path, monkeypatch, tiny_unipt_folder):
     """ZeroGPU runs it in a forked process: arguments and results are pickled, the model is not."""
-    import pickle
-
-    import numpy as np
-
-    monkeypatch.syspath_prepend(str(ROOT / "space"))
-    from modeling_unipt import load_unipt
-    from unipt_space import served_model
 
     def lent(work):
         return lambda *arguments: pickle.loads(pickle.dumps(work(*pickle.loads(pickle.dumps(arguments)))))
@@ -228,7 +221,7 @@ def test_what_runs_on_a_borrowed_gpu_can_travel_between_processes(tmp_path, monk
     monkeypatch.setattr(served_model, "on_gpu", lent)
     monkeypatch.setattr(served_model, "LENT", True)
     model, processor = load_unipt(tiny_unipt_folder)
-    served = served_model.ServedModel(model, processor)
+    served = ServedModel(model, processor)
     assert np.linalg.norm(served.embed("a man in red")) == pytest.approx(1, abs=1e-5)
     assert served.word_maps(draw_person(0), "a man in red", ["red"]).shape == (1, 6, 2)
     (tmp_path / "crops").mkdir()
@@ -238,13 +231,6 @@ def test_what_runs_on_a_borrowed_gpu_can_travel_between_processes(tmp_path, monk
 
 
 def test_texts_that_wait_are_embedded_together(monkeypatch, tiny_unipt_folder):
-    import threading
-
-    monkeypatch.syspath_prepend(str(ROOT / "space"))
-    from modeling_unipt import load_unipt
-    from modeling_unipt.embedding import embed_texts
-    from unipt_space.served_model import ServedModel
-
     model, processor = load_unipt(tiny_unipt_folder)
     served, batches, entered, go = ServedModel(model, processor), [], threading.Event(), threading.Event()
 
@@ -279,8 +265,6 @@ def test_texts_that_wait_are_embedded_together(monkeypatch, tiny_unipt_folder):
 @pytest.mark.timeout(400)
 def test_a_minute_after_abuse_disk_and_memory_are_back(tmp_path):
     """200 MB, bombs, lies and people who leave, against a real server; it answers all the while."""
-    from gradio_client import Client, handle_file
-
     paths = sample_people(tmp_path / "people", 20)
     with gallery_server(tmp_path) as server:
         client = Client(server.address, verbose=False)
@@ -309,7 +293,7 @@ def test_a_minute_after_abuse_disk_and_memory_are_back(tmp_path):
                 for file, sentence in (
                     ("bomb.zip", "unpacks to more than 250 MB"),
                     ("evil.zip", "leads out of it"),
-                    ("page.jpg", "There is no picture among the files"),
+                    ("page.jpg", "There is no image among the files"),
                 ):
                     chooser.set_input_files(tmp_path / file)
                     page.locator("#own-made").get_by_text(sentence).wait_for()
@@ -322,7 +306,7 @@ def test_a_minute_after_abuse_disk_and_memory_are_back(tmp_path):
             with watched_page(browser, server.address, 1280) as page:
                 page.get_by_role("tab", name="Your gallery").click()
                 page.locator("#own-upload input[type=file]").set_input_files(paths)
-                page.get_by_text("Your gallery has 20 pictures").wait_for()
+                page.get_by_text("Your gallery has 20 images").wait_for()
                 assert len(server.files()) > len(files)
         assert len(client.predict("a woman", 5, api_name="/search")) == 5
         time.sleep(65)
