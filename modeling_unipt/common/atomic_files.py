@@ -6,7 +6,7 @@ So a reader finds the former file or the new one, whole, even if the writer is k
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ def written_aside(path: Path | str) -> Iterator[Path]:
 
     The path to write to has the suffix of ``path``, because Pillow and matplotlib choose the format by it. If the
     block fails, what it wrote is removed and ``path`` stays as it was. A killed process leaves a file that begins with
-    ``.aside-``; the next writer of ``path`` overwrites it.
+    ``.aside-``; the next writer of ``path`` overwrites it. For the same reason two processes must not write one path at
+    the same time; where they could, a lock of :mod:`.locks` is needed.
 
     Raises:
-        OSError: the folder is missing or cannot be written to, or the disk is full.
+        OSError: the folder is missing or cannot be written to, or the disk is full. Its ``filename`` is ``path``.
     """
     path = Path(path)
     aside = path.with_name(PREFIX + path.name)
@@ -32,15 +33,22 @@ def written_aside(path: Path | str) -> Iterator[Path]:
         with open(aside, "rb+") as written:
             os.fsync(written.fileno())
         os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
+    except BaseException as error:
+        # Whatever is wrong with the folder stops this too; the first error is the one to tell.
+        with suppress(OSError):
+            aside.unlink()
+        if isinstance(error, OSError) and error.filename == os.fspath(aside):
+            # The user knows nothing of the file aside.
+            error.filename = os.fspath(path)
+            error.filename2 = None
         raise
 
 
 def write_text(path: Path | str, text: str) -> None:
     """Replace the file ``path`` by ``text`` in UTF-8; for errors see :func:`written_aside`."""
     with written_aside(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+        # Windows would write other line ends, and a file's digest would depend on the system.
+        aside.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path | str, content: Any, indent: int | None = 2) -> None:

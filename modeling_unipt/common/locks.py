@@ -1,4 +1,7 @@
-"""Locks between processes, as files. The system releases a lock when its process ends, however it ends."""
+"""Locks between processes, as files. The system releases a lock when its process ends, however it ends.
+
+Where Python has no ``fcntl``, as on Windows and a few others, filelock uses what the system has instead.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +11,10 @@ from filelock import FileLock, Timeout
 
 from .user_errors import UserError
 
-# Somebody who looks whether a lock is held takes it for a moment; a real claim waits that long.
+# A process that only looks whether a lock is held takes the lock for a moment. A claim waits that long for it to go.
 CLAIM_SECONDS = 0.5
+CLAIM_AGAIN_SECONDS = 0.02
+# Looks last microseconds each, so nobody waits that long unless a looking process was halted.
 LOOK_SECONDS = 10
 LOOKERS_FILE = ".looking"
 
@@ -30,7 +35,7 @@ def held(path: Path | str, refusal: str) -> Iterator[None]:
         raise FileNotFoundError(f"{path.parent} does not exist")
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=CLAIM_SECONDS, poll_interval=0.02)
+        lock.acquire(timeout=CLAIM_SECONDS, poll_interval=CLAIM_AGAIN_SECONDS)
     except Timeout:
         raise UserError(refusal) from None
     try:
@@ -42,17 +47,28 @@ def held(path: Path | str, refusal: str) -> Iterator[None]:
 def is_held(path: Path | str) -> bool:
     """Whether a process holds the lock file ``path``. Any number of processes may ask at once.
 
-    Those who ask take turns by a lock of their own, ``.looking`` beside ``path``: otherwise one of them would take
-    another, who holds ``path`` only to look, for its holder.
+    Those who ask take turns by a lock of their own, the file ``.looking`` beside ``path``. Otherwise one of them could
+    meet another one that has ``path`` only for its look, and take it for the holder.
+
+    Raises:
+        UserError: another process has been looking for ``LOOK_SECONDS``.
     """
     path = Path(path)
     if not path.exists():
         return False
-    with FileLock(path.with_name(LOOKERS_FILE), timeout=LOOK_SECONDS):
+    lookers = FileLock(path.with_name(LOOKERS_FILE))
+    try:
+        lookers.acquire(timeout=LOOK_SECONDS, poll_interval=CLAIM_AGAIN_SECONDS)
+    except Timeout:
+        raise UserError(
+            f"another process has held {lookers.lock_file} for {LOOK_SECONDS} seconds; end it and try again"
+        ) from None
+    try:
         lock = FileLock(path)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return True
+        lock.acquire(blocking=False)
         lock.release()
         return False
+    except Timeout:
+        return True
+    finally:
+        lookers.release()

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -30,7 +30,7 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads
         ahead: the most results that are begun before the oldest of them is taken.
     """
     with ThreadPoolExecutor(threads) as pool:
-        begun = deque()
+        begun: deque[Future[Result]] = deque()
         try:
             for item in items:
                 begun.append(pool.submit(function, item))
@@ -39,5 +39,6 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads
             while begun:
                 yield begun.popleft().result()
         finally:
+            # After an error, or when nobody takes more results, the pool would still do all that is queued.
             for future in begun:
                 future.cancel()

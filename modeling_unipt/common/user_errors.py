@@ -7,8 +7,11 @@ command shows those messages on stderr.
 import errno
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
 
 # What a user's own files and disks do. Any other OSError is a fault of ours and keeps its traceback.
 _ERRORS_OF_THE_USERS_FILES = {
@@ -20,7 +23,6 @@ _ERRORS_OF_THE_USERS_FILES = {
     errno.EISDIR: "it is a folder",
     errno.ENOTDIR: "a part of its path is a file, not a folder",
     errno.ENAMETOOLONG: "the name is too long",
-    errno.ENOENT: "its folder does not exist",
     errno.ELOOP: "its links run in a circle",
 }
 _OUR_PACKAGES = ("modeling_unipt", "dataset_builders", "unipt_train", "unipt_space", "__main__")
@@ -52,11 +54,12 @@ class _Stderr(logging.StreamHandler):
     """Writes to what ``sys.stderr`` is at the time of a message; tests and progress bars replace it."""
 
     def __init__(self) -> None:
+        # StreamHandler's own __init__ would set ``stream``, which is a property here.
         logging.Handler.__init__(self)
         self.setFormatter(_PlainSentences())
 
     @property
-    def stream(self):
+    def stream(self) -> TextIO:
         return sys.stderr
 
 
@@ -69,12 +72,54 @@ def show_log_messages() -> None:
             logger.setLevel(logging.INFO)
 
 
-def _reason_of_the_users_files(error: OSError) -> str | None:
-    """Why a file of the user cannot be used, in a few words, or None if the error has another cause."""
+def _mistake_of_the_user(error: OSError) -> str | None:
+    """The sentence about a file of the user that cannot be used, or None if the error has another cause."""
+    place = error.filename2 or error.filename
+    where = f"{place} cannot be read or written" if place else "a file cannot be written"
     if error.errno in _ERRORS_OF_THE_USERS_FILES:
-        return _ERRORS_OF_THE_USERS_FILES[error.errno]
+        return f"{where}: {_ERRORS_OF_THE_USERS_FILES[error.errno]}"
+    if error.errno == errno.ENOENT:
+        if not place:
+            return f"a file cannot be read or written: {first_line(error)}"
+        missing = "it" if Path(place).parent.is_dir() else "its folder"
+        return f"{where}: {missing} does not exist"
     # pyarrow and safetensors raise errors without a number when the disk is full.
-    return "the disk is full" if "No space left" in str(error) else None
+    if "No space left" in str(error):
+        return f"{where}: {_ERRORS_OF_THE_USERS_FILES[errno.ENOSPC]}"
+    return None
+
+
+def _status_of(main: Callable[[], int | None]) -> int | str:
+    """What ``main()`` returns or, like argparse after ``--help``, exits with, after all output has been written."""
+    try:
+        status = main()
+    except SystemExit as stop:
+        status = stop.code
+    if sys.stdout is not None:
+        # Python would flush at its very end, where a closed pipe or a full disk could no longer be told.
+        sys.stdout.flush()
+    return status or 0
+
+
+def _reader_of_stdout_is_gone() -> bool:
+    """Whether a broken pipe is that of stdout, and not, say, that of a worker process that died."""
+    if sys.stdout is None:
+        return False
+    if not hasattr(select, "poll"):
+        # Windows cannot tell; most broken pipes are those of stdout.
+        return True
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return bool(poll.poll(0))
+
+
+def _discard_unwritten_output() -> None:
+    """Let Python's own flush of stdout at exit succeed; if it failed, it would print an error and change the status."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_command(main: Callable[[], int | None]) -> None:
@@ -88,25 +133,21 @@ def run_command(main: Callable[[], int | None]) -> None:
     """
     show_log_messages()
     try:
-        status = main() or 0
-        # Python would flush at its very end, where a closed pipe could no longer be caught.
-        sys.stdout.flush()
+        status = _status_of(main)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = EXIT_MISTAKE
-    except BrokenPipeError:
-        # Python flushes stdout once more at exit; that must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = EXIT_CLOSED_PIPE
     except OSError as error:
-        reason = _reason_of_the_users_files(error)
-        if reason is None:
+        sentence = _mistake_of_the_user(error)
+        if isinstance(error, BrokenPipeError) and _reader_of_stdout_is_gone():
+            status = EXIT_CLOSED_PIPE
+        elif sentence is not None:
+            print(f"error: {sentence}", file=sys.stderr)
+            status = EXIT_MISTAKE
+        else:
             raise
-        place = error.filename2 or error.filename
-        where = f"{place} cannot be read or written" if place else "a file cannot be written"
-        print(f"error: {where}: {reason}", file=sys.stderr)
-        status = EXIT_MISTAKE
     except KeyboardInterrupt:
         print("interrupted; run the same command again to continue", file=sys.stderr)
         status = EXIT_INTERRUPTED
+    _discard_unwritten_output()
     sys.exit(status)

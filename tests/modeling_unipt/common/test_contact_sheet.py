@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from modeling_unipt.common.contact_sheet import FRAME_COLOURS, TILE_HEIGHT, TILE_WIDTH, contact_sheet
+from modeling_unipt.common.contact_sheet import (
+    FRAME_COLOURS,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    check_sheet_path,
+    contact_sheet,
+    write_contact_sheet,
+)
+from modeling_unipt.common.user_errors import UserError
 
 
 def count_pixels(sheet, colour):
@@ -54,3 +62,32 @@ def test_rows_may_differ_in_length_and_images_in_mode():
 def test_nothing_to_draw():
     with pytest.raises(ValueError, match="at least one query"):
         contact_sheet([])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp"])
+def test_a_sheet_is_saved_in_the_format_of_its_suffix(tmp_path, suffix):
+    path = tmp_path / f"sheet{suffix}"
+    check_sheet_path(path)
+    write_contact_sheet(path, [("a man", results(None))])
+    assert Image.open(path).size == contact_sheet([("a man", results(None))]).size
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_sheet_that_cannot_be_saved_is_one_sentence(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    many = [("a man", results(None))] * 250
+    for path, sheet, reason in (
+        (tmp_path / "gone" / "sheet.png", many[:1], "No such file or directory"),
+        (tmp_path / "folder.png", many[:1], "Is a directory"),
+        (tmp_path / "sheet.xyz", many[:1], "unknown file extension"),
+        (tmp_path / "sheet.jpg", many, ""),
+    ):
+        with pytest.raises(UserError, match=f"the contact sheet {path} cannot be saved: .*{reason}") as refused:
+            write_contact_sheet(path, sheet)
+        assert "\n" not in str(refused.value) and ".aside" not in str(refused.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_a_suffix_without_a_format_is_told_early(tmp_path):
+    with pytest.raises(UserError, match=r"--sheet .*out.xyz must end in one of .jpeg, .jpg, .png, .webp"):
+        check_sheet_path(tmp_path / "out.xyz", "--sheet")

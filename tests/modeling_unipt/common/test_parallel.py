@@ -1,11 +1,19 @@
 """Results in order, made in several threads, and not too many of them before they are wanted."""
 
+import os
 import threading
 import time
 
 import pytest
 
-from modeling_unipt.common.parallel import map_ahead
+from modeling_unipt.common.parallel import map_ahead, usable_cores
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot tell")
+def test_only_the_cores_of_this_process_count(monkeypatch):
+    assert usable_cores() == sorted(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {5, 3})
+    assert usable_cores() == [3, 5]
 
 
 def test_the_order_is_kept_whatever_ends_first():
