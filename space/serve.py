@@ -10,7 +10,7 @@ import gradio as gr
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from dataset_builders.report.word_cloud import function_words
+from dataset_builders.combine.function_words import function_words
 from unipt_space.describing import Describer, load_describer
 from unipt_space.own_galleries import OwnGalleries
 from unipt_space.page import STYLE

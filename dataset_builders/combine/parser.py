@@ -1,21 +1,31 @@
-"""The pieces of a sentence template, and how they are read from its text."""
+"""The pieces of a sentence template, and how they are read from its text.
+
+A template's text holds blanks ``{name}``, brackets ``[ and wears {hat}]`` and agreements ``(has|have)``. The comments
+in ``data/templates.yaml`` explain the language.
+"""
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
-from ..divide.yaml_file import nearest
+from modeling_unipt.common.words import nearest
+
+from ..divide.vocabulary import Vocabulary
+from ..divide.yaml_file import Complaint
 
 
 @dataclass(frozen=True)
 class Blank:
-    """A blank, filled with one name's text or the list of several names' texts.
+    """A blank, filled with the text of one name or with the list of several names' texts.
 
     Attributes:
+        names: attributes of the vocabulary, and words of the template file.
         short: those of ``names`` that are attributes to be said in less detail.
     """
 
-    names: tuple
-    short: frozenset
+    names: tuple[str, ...]
+    short: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -27,26 +37,35 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Optional:
-    """Pieces that fall away together when their one content blank is empty."""
+class Bracket:
+    """Pieces that fall away together if the one attribute's blank among them stays empty."""
 
-    pieces: tuple
+    pieces: tuple["Piece", ...]
+
+
+# A plain text stands there whatever fills the blanks.
+Piece: TypeAlias = str | Blank | Agreement | Bracket
 
 
 @dataclass(frozen=True)
 class WordForm:
-    """One line of a word: its texts, when it applies, and whether what agrees with it is plural.
+    """One line of a word: its texts, the condition under which it applies, and its number.
 
     Attributes:
         texts: pairs (text, names of the blanks in it).
-        known, said: flat field -> value that the image must have, or that the caption must have said already; True
-            stands for any value.
+        known: flat field -> the value that the image must have; True stands for any value.
+        said: flat field -> the value that the caption must have said already; True stands for any value.
+        plural: whether what agrees with the word is plural.
     """
 
-    texts: tuple
-    known: dict
-    said: dict
+    texts: tuple[tuple[str, tuple[str, ...]], ...]
+    known: dict[str, str | Literal[True]]
+    said: dict[str, str | Literal[True]]
     plural: bool
+
+
+# Name of a word -> its lines; the first one that applies is taken.
+Words: TypeAlias = dict[str, list[WordForm]]
 
 
 @dataclass(frozen=True)
@@ -55,51 +74,51 @@ class Template:
 
     Attributes:
         required: names of the required attributes whose blanks stand outside of brackets.
-        firm: names of optional attributes whose blanks stand outside of brackets.
-        places: names of all the other attributes it can say, and of those in ``firm``.
+        firm: names of the optional attributes whose blanks stand outside of brackets.
+        places: names of all the other attributes that it can say, and of those in ``firm``.
     """
 
     text: str
-    pieces: tuple
-    required: frozenset
-    firm: frozenset
-    places: frozenset
+    pieces: tuple[Piece, ...]
+    required: frozenset[str]
+    firm: frozenset[str]
+    places: frozenset[str]
 
 
-def read_words(complain, node, vocabulary):
-    """name -> list of :class:`WordForm`, of the mapping under ``words`` of a template file.
+def read_words(complain: Complaint, node: Any, vocabulary: Vocabulary) -> Words:
+    """Read the mapping under ``words`` of a template file.
 
     Raises:
         UserError: a field, value or blank is unknown; file and line are named.
     """
     if not isinstance(node, dict):
         raise complain(node, "'words' must be a mapping of names to lists")
-    values = {
-        field: {choice.value[field] for choice in attribute.choices} - {None}
-        for attribute in vocabulary.attributes.values()
-        for field in attribute.fields
-    }
+    values = {}
+    for attribute in vocabulary.attributes.values():
+        for field in attribute.fields:
+            values[field] = attribute.values(field)
     words = {}
     for name, lines in node.items():
         if not isinstance(lines, list) or not lines:
             raise complain(node, f"word '{name}' must be a list that is not empty")
+        # A word that has an attribute's name says it; {phrase} is that attribute's own phrase.
         blanks = [*vocabulary.attributes, *(["phrase"] if name in vocabulary.attributes else [])]
         words[str(name)] = [_word_form(complain, str(name), line, values, blanks) for line in lines]
     return words
 
 
-def _word_form(complain, name, line, values, blanks):
-    """One line of a word; ``values``: field -> its possible values, ``blanks``: the blanks that its texts may hold."""
+def _word_form(
+    complain: Complaint, name: str, line: Any, values: Mapping[str, set[str]], blanks: Collection[str]
+) -> WordForm:
+    """One line of a word.
+
+    Args:
+        values: field -> its possible values.
+        blanks: the blanks that the line's texts may hold.
+    """
     complain.check_keys(line, f"word '{name}'", ["text", "if", "if_said", "plural"], required=["text"])
-    conditions = {"if": {}, "if_said": {}}
-    for key, condition in conditions.items():
-        for field, value in line.get(key, {}).items():
-            if field not in values:
-                raise complain(line, f"word '{name}' asks for an unknown field '{field}'{nearest(field, values)}")
-            if value != "any" and value not in values[field]:
-                hint = nearest(value, values[field])
-                raise complain(line, f"word '{name}' asks whether {field} is '{value}', which it never is{hint}")
-            condition[str(field)] = True if value == "any" else str(value)
+    known = _condition(complain, name, line, "if", values)
+    said = _condition(complain, name, line, "if_said", values)
     texts = []
     for text in line["text"] if isinstance(line["text"], list) else [line["text"]]:
         inner = re.findall(r"{([^}]*)}", str(text))
@@ -107,74 +126,122 @@ def _word_form(complain, name, line, values, blanks):
             if blank not in blanks:
                 raise complain(line, f"word '{name}' holds an unknown blank {{{blank}}}{nearest(blank, blanks)}")
         texts.append((str(text), tuple(inner)))
-    return WordForm(tuple(texts), conditions["if"], conditions["if_said"], bool(line.get("plural", False)))
+    return WordForm(tuple(texts), known, said, plural=bool(line.get("plural", False)))
+
+
+def _condition(
+    complain: Complaint, name: str, line: Any, key: str, values: Mapping[str, set[str]]
+) -> dict[str, str | Literal[True]]:
+    """The mapping under ``key``, its fields and values checked; "any" becomes True."""
+    condition = {}
+    for field, value in line.get(key, {}).items():
+        if field not in values:
+            raise complain(line, f"word '{name}' asks for an unknown field '{field}'{nearest(field, values)}")
+        if value != "any" and value not in values[field]:
+            hint = nearest(value, values[field])
+            raise complain(line, f"word '{name}' asks whether {field} is '{value}', which it never is{hint}")
+        condition[str(field)] = True if value == "any" else str(value)
+    return condition
 
 
 class TemplateParser:
     """Turns template texts into pieces, complaining at the line of ``templates`` that made them.
 
     Args:
-        complain: the file's :class:`dataset_builders.divide.yaml_file.Complaint`.
         words: as :func:`read_words` gives them.
         brackets_for_all: whether required attributes, too, may stand in brackets.
     """
 
-    def __init__(self, complain, vocabulary, words, brackets_for_all):
-        self.complain, self.vocabulary, self.words = complain, vocabulary, words
+    def __init__(self, complain: Complaint, vocabulary: Vocabulary, words: Words, brackets_for_all: bool) -> None:
+        self.complain = complain
+        self.vocabulary = vocabulary
+        self.words = words
         self.brackets_for_all = brackets_for_all
 
-    def template(self, text, line):
-        pieces, required, firm, places, before = [], set(), set(), set(), set()
+    def template(self, text: str, line: Any) -> Template:
+        """The template of one text.
+
+        Args:
+            line: the line of the file that made the text; errors name its number.
+
+        Raises:
+            UserError: the text is no template, or a blank outside of brackets could stay empty.
+        """
+        pieces: list[Piece] = []
+        required: set[str] = set()
+        firm: set[str] = set()
+        places: set[str] = set()
+        before: set[str] = set()
         for chunk in re.split(r"(\[[^\[\]]*\])", text):
-            optional = chunk.startswith("[")
-            parsed = self.pieces(chunk.strip("[]") if optional else chunk, line, text)
-            if optional:
-                places |= self.places(parsed, chunk, line, text)
-                pieces.append(Optional(tuple(parsed)))
+            if chunk.startswith("["):
+                parsed = self._pieces(chunk.strip("[]"), line, text)
+                places |= self._places(parsed, chunk, line, text)
+                pieces.append(Bracket(tuple(parsed)))
             else:
+                parsed = self._pieces(chunk, line, text)
                 pieces += parsed
-            for blank in (piece for piece in parsed if isinstance(piece, Blank)):
-                if not optional:
-                    self.check_never_empty(blank, before, line, text)
-                for name in () if optional else self.said_by(blank):
+                self._check_never_empty(parsed, before, line, text)
+                for name in self._said_by_all(parsed):
                     (required if self.vocabulary.attributes[name].required else firm).add(name)
-                before |= self.may_say(blank)
-        return Template(text, tuple(pieces), *map(frozenset, (required, firm, places | firm)))
+            for blank in _blanks(parsed):
+                before |= self._may_say(blank)
+        return Template(text, tuple(pieces), frozenset(required), frozenset(firm), frozenset(places | firm))
 
-    def check_never_empty(self, blank, before, line, text):
-        """Raise if a blank outside of brackets can stay empty where the template fits; ``before``: what may be said."""
-        for name in sorted(self.may_say(blank) & before):
-            raise self.complain(
-                line, f"'{name}' may be said before its blank outside of brackets, which then is empty: '{text}'"
-            )
-        for name in blank.names:
-            if name in self.words and not self.always_says(name):
+    def _check_never_empty(self, parsed: list[Piece], before: set[str], line: Any, text: str) -> None:
+        """Complain if a blank outside of brackets can stay empty although the template fits.
+
+        Args:
+            before: names of the attributes that may have been said before these pieces.
+        """
+        before = set(before)
+        for blank in _blanks(parsed):
+            for name in sorted(self._may_say(blank) & before):
                 raise self.complain(
-                    line, f"the word '{name}' is nothing where none of its lines apply, so it needs brackets: '{text}'"
+                    line, f"'{name}' may be said before its blank outside of brackets, which then is empty: '{text}'"
                 )
+            for name in blank.names:
+                if name in self.words and not self._always_says(name):
+                    raise self.complain(
+                        line,
+                        f"the word '{name}' is nothing where none of its lines apply, so it needs brackets: '{text}'",
+                    )
+            before |= self._may_say(blank)
 
-    def always_says(self, word):
+    def _always_says(self, word: str) -> bool:
         """Whether some line of ``word`` applies whatever is known of the image, as long as what the word says is."""
-        said = {word, *(inner for form in self.words[word] for _, inners in form.texts for inner in inners)}
-        values = {
-            field: attribute.values(field)
-            for name, attribute in self.vocabulary.attributes.items()
-            for field in attribute.fields
-            if name in said
-        }
+        said = {word} | self._inner_blanks(word)
+        # field of what the word says -> the values for which no line applies so far
+        left = {}
+        for name in said & set(self.vocabulary.attributes):
+            attribute = self.vocabulary.attributes[name]
+            for field in attribute.fields:
+                left[field] = attribute.values(field)
         for form in self.words[word]:
+            # A line that asks for two things, or for what was said, applies to an unknown share of the images.
             if form.said or len(form.known) > 1:
                 continue
             if not form.known:
                 return True
             ((field, value),) = form.known.items()
-            if field in values:
-                values[field] = values[field] - {value} if value is not True else set()
-        return not all(values.values())
+            if field in left:
+                left[field] = set() if value is True else left[field] - {value}
+        return not all(left.values())
 
-    def places(self, parsed, chunk, line, text):
+    def _inner_blanks(self, word: str) -> set[str]:
+        """Names of the blanks in the texts of ``word``."""
+        inner = set()
+        for form in self.words[word]:
+            for _, blanks in form.texts:
+                inner |= set(blanks)
+        return inner
+
+    def _places(self, parsed: list[Piece], chunk: str, line: Any, text: str) -> set[str]:
         """Names of the attributes whose one blank stands in the brackets ``chunk``."""
-        said = [names for names in (self.said_by(piece) for piece in parsed if isinstance(piece, Blank)) if names]
+        said = []
+        for blank in _blanks(parsed):
+            names = self._said_by(blank)
+            if names:
+                said.append(names)
         if len(said) != 1:
             raise self.complain(line, f"brackets must hold exactly one attribute's blank: '{chunk}' in '{text}'")
         for name in said[0]:
@@ -182,29 +249,31 @@ class TemplateParser:
                 raise self.complain(line, f"the required attribute '{name}' stands in brackets in '{text}'")
         return said[0]
 
-    def said_by(self, blank):
+    def _said_by(self, blank: Blank) -> set[str]:
         """Names of the attributes that a blank needs: its own, and those of a word that is nothing without them."""
         names = set()
         for name in blank.names:
             if name in self.vocabulary.attributes:
                 names.add(name)
             elif all(form.known for form in self.words[name]):
-                names |= {blank for form in self.words[name] for _, inner in form.texts for blank in inner}
+                names |= self._inner_blanks(name)
         return names
 
-    def may_say(self, blank):
+    def _said_by_all(self, parsed: list[Piece]) -> set[str]:
+        return set().union(*(self._said_by(blank) for blank in _blanks(parsed)))
+
+    def _may_say(self, blank: Blank) -> set[str]:
         """Names of all the attributes that a blank may say."""
-        names = set(blank.names) | {
-            inner
-            for name in blank.names
-            for form in self.words.get(name, ())
-            for _, said in form.texts
-            for inner in said
-        }
+        names = set(blank.names)
+        for name in blank.names:
+            if name in self.words:
+                names |= self._inner_blanks(name)
         return names & set(self.vocabulary.attributes)
 
-    def blank(self, token, line, text):
-        names, short = [], set()
+    def _blank(self, token: str, line: Any, text: str) -> Blank:
+        """The blank of a token such as ``{hat & glasses}`` or ``{short upper_clothes}``."""
+        names = []
+        short = set()
         for name in token[1:-1].split("&"):
             *details, name = name.split() or [""]
             if name not in self.vocabulary.attributes and name not in self.words:
@@ -217,18 +286,24 @@ class TemplateParser:
             names.append(name)
         return Blank(tuple(names), frozenset(short))
 
-    def pieces(self, chunk, line, text):
-        parsed = []
+    def _pieces(self, chunk: str, line: Any, text: str) -> list[Piece]:
+        """The pieces of a text without brackets."""
+        parsed: list[Piece] = []
         for token in re.split(r"({[^{}]*}|\([^()]*\))", chunk):
             if token.startswith("{"):
-                parsed.append(self.blank(token, line, text))
+                parsed.append(self._blank(token, line, text))
             elif token.startswith("("):
                 forms = token[1:-1].split("|")
                 if len(forms) != 2:
                     raise self.complain(line, f"'{token}' must hold a singular and a plural form in '{text}'")
                 parsed.append(Agreement(*forms))
             elif token:
+                # What still looks like the template language was not closed, or lies within another bracket.
                 if re.search(r"[\[\]{}()<>|&]", token):
                     raise self.complain(line, f"unbalanced or nested brackets near '{token.strip()}' in '{text}'")
                 parsed.append(token)
         return parsed
+
+
+def _blanks(parsed: list[Piece]) -> list[Blank]:
+    return [piece for piece in parsed if isinstance(piece, Blank)]

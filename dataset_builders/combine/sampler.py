@@ -5,9 +5,13 @@ sampler = CaptionSampler(vocabulary, vocabulary.templates_for("best"))
 sampler.caption(row["attributes"], seed=0, image_id=row["image_id"], epoch=3)
 """
 
-from modeling_unipt.common.user_errors import UserError
+from collections.abc import Mapping
+from pathlib import Path
 
-from ..divide.yaml_file import nearest
+from modeling_unipt.common.user_errors import UserError
+from modeling_unipt.common.words import nearest
+
+from ..divide.vocabulary import Choice, Vocabulary
 from .captioner import Captioner
 
 
@@ -15,29 +19,33 @@ class CaptionSampler:
     """Draws captions from the rows of a LUPerson-T dataset. It can be pickled, for the workers of a data loader.
 
     Args:
-        vocabulary: the whole vocabulary that the dataset was made with.
+        vocabulary: the whole vocabulary with which the dataset was made.
         templates: path of a template file; by default the vocabulary's for the recipe `paper`.
     """
 
-    def __init__(self, vocabulary, templates=None):
+    def __init__(self, vocabulary: Vocabulary, templates: Path | str | None = None) -> None:
         self.captioner = Captioner(vocabulary, templates)
         self._choices = {name: attribute.by_phrase for name, attribute in vocabulary.attributes.items()}
 
-    def caption(self, attributes, seed, image_id, epoch):
+    def caption(self, attributes: Mapping[str, str | None], seed: int, image_id: str, epoch: int) -> str:
         """The text alone of :meth:`draw`."""
         return self.draw(attributes, seed, image_id, epoch)[0]
 
-    def draw(self, attributes, seed, image_id, epoch):
-        """One caption, a function of the arguments alone.
+    def draw(
+        self, attributes: Mapping[str, str | None], seed: int, image_id: str, epoch: int
+    ) -> tuple[str, dict[str, Choice]]:
+        """Draw one caption, which depends on the arguments alone.
 
         Epoch 0 gives the first caption that :meth:`Captioner.captions` writes with this seed. Every epoch draws its
-        template and its synonyms anew, so that two epochs may give the same text by chance, where little is known.
+        template and its synonyms anew, so two epochs may give the same text by chance if little is known.
 
         Args:
             attributes: attribute -> phrase or None, as a row stores it; attributes that are missing count as None.
-            epoch: counts from 0.
+            epoch: number of the epoch, from 0.
+
         Returns:
-            (text, what it tells: attribute -> ``Choice``)
+            (text, what it tells: attribute -> its choice)
+
         Raises:
             UserError: an attribute or phrase is not of this vocabulary.
         """
@@ -45,7 +53,7 @@ class CaptionSampler:
         text, told = self.captioner.drawn(chosen, seed, image_id, epoch)
         return text, {name: chosen[name] for name in told}
 
-    def _choice(self, name, phrase):
+    def _choice(self, name: str, phrase: str) -> Choice:
         try:
             return self._choices[name][phrase]
         except KeyError:

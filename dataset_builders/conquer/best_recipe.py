@@ -4,143 +4,189 @@ recipe = BestRecipe(Scorer("openai/clip-vit-base-patch16", vocabulary), default_
 embeds, probabilities, chosen = recipe.describe(np.stack([recipe.pixels(image) for image in images]))
 """
 
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
+
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
-from ..divide.vocabulary import WHOLE
-from .calibration import CORNERS, MIRRORED, REGION
+from ..divide.vocabulary import WHOLE, Attribute, Chosen, Vocabulary, by_value
+from .base import Described, Recipe, StoredProbabilities
+from .calibration import CORNERS, MIRRORED, REGION, AttributeCalibration, Calibration
+from .scorer import Scorer
+
+# field -> (N, number of values) array of calibrated probabilities
+Slots: TypeAlias = dict[str, np.ndarray]
 
 
 class ViewScorer:
-    """What every view of a picture says about every attribute.
+    """What every view of an image says about every attribute.
 
     Args:
-        scorer: :class:`dataset_builders.conquer.scorer.Scorer`; its vocabulary's further prompts are embedded once, here.
-        views: names of the views to look at: "whole", "mirrored", :data:`dataset_builders.conquer.calibration.CORNERS`, and
-            keys of the vocabulary's ``regions``. The whole picture is always among them, and first.
+        scorer: its vocabulary's further prompts are embedded once, here.
+        views: names of the views to look at: "whole", "mirrored", those of
+            :data:`dataset_builders.conquer.calibration.CORNERS`, and keys of the vocabulary's ``regions``.
+
+    Attributes:
+        views: the names, each once. The whole image is always among them, and first.
     """
 
-    def __init__(self, scorer, views):
+    def __init__(self, scorer: Scorer, views: Iterable[str]) -> None:
         self.scorer = scorer
         self.views = list(dict.fromkeys([WHOLE, *views]))
+        # The mirrored view is made of the whole one's pixels, after they have been read.
         self._made = [view for view in self.views if view != MIRRORED]
-        attributes = scorer.vocabulary.attributes
         self._prompts = {"first": scorer.prompt_embeds, "all": _ensembles(scorer)}
-        sizes = [len(attribute.choices) for attribute in attributes.values()]
-        ends = np.cumsum(sizes)
-        self._columns = {name: slice(end - size, end) for name, size, end in zip(attributes, sizes, ends, strict=True)}
+        self._columns = {}
+        begin = 0
+        for name, attribute in scorer.vocabulary.attributes.items():
+            end = begin + len(attribute.choices)
+            self._columns[name] = slice(begin, end)
+            begin = end
 
-    def box(self, view):
-        """(left, top, right, bottom) of a view, as shares of the picture's width and height.
+    def box(self, view: str) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) of a view, as shares of the image's width and height.
 
-        A corner's view lacks half a patch of the model at the other edges, so that the patches fall elsewhere.
+        A corner's view lacks half a patch of the model at the other edges, so that the borders between patches fall
+        elsewhere than in the whole image.
         """
-        if view in CORNERS:
-            vision = self.scorer.model.config.vision_config
-            less = [vision.patch_size / side / 2 for side in reversed(self.scorer.image_size)]
-            left, top = (share * edge for share, edge in zip(less, CORNERS[view], strict=True))
-            return left, top, left + 1 - less[0], top + 1 - less[1]
-        top, bottom = self.scorer.vocabulary.regions[view]
-        return 0.0, top, 1.0, bottom
+        if view not in CORNERS:
+            top, bottom = self.scorer.vocabulary.regions[view]
+            return 0.0, top, 1.0, bottom
+        height, width = self.scorer.image_size
+        patch = self.scorer.model.config.vision_config.patch_size
+        less_wide = patch / width / 2
+        less_high = patch / height / 2
+        at_left, at_top = CORNERS[view]
+        left = less_wide * at_left
+        top = less_high * at_top
+        return left, top, left + 1 - less_wide, top + 1 - less_high
 
-    def pixels(self, image):
-        """(views less the mirrored one, height, width, 3) uint8: each view, squashed to the model's size."""
-        sides = (image.width, image.height) * 2
+    def pixels(self, image: Image.Image) -> np.ndarray:
+        """Each view but the mirrored one, squashed to the model's size: (views, height, width, 3) uint8."""
         made = []
         for view in self._made:
-            box = tuple(min(share, 1.0) * side for share, side in zip(self.box(view), sides, strict=True))
-            made.append(self.scorer.pixels(image, None if view == WHOLE else box))
+            if view == WHOLE:
+                made.append(self.scorer.pixels(image))
+                continue
+            # The last digit of a sum may lie above 1, and Pillow refuses a box that is larger than the image.
+            left, top, right, bottom = (min(share, 1.0) for share in self.box(view))
+            box = (left * image.width, top * image.height, right * image.width, bottom * image.height)
+            made.append(self.scorer.pixels(image, box))
         return np.stack(made)
 
     @torch.inference_mode()
-    def embed(self, pixels):
-        """view -> (N, D) unit embeddings.
+    def embed(self, pixels: np.ndarray) -> dict[str, torch.Tensor]:
+        """Embed each view of N images.
 
         Args:
-            pixels: (N, views less the mirrored one, height, width, 3) as :meth:`pixels` gives of each picture.
+            pixels: (N, views, height, width, 3), as :meth:`pixels` gives of each image.
+
+        Returns:
+            view -> (N, D) unit embeddings.
         """
         made = {view: pixels[:, index] for index, view in enumerate(self._made)}
         if MIRRORED in self.views:
             made[MIRRORED] = made[WHOLE][:, :, ::-1]
+        # torch takes no array with negative strides, such as the mirrored one.
         return {view: self.scorer.embed_pixels(np.ascontiguousarray(made[view])) for view in self.views}
 
     @torch.inference_mode()
-    def logits(self, embeds, name, view, prompts):
+    def logits(
+        self, embeds: Mapping[str, torch.Tensor], name: str, view: str, prompts: Literal["first", "all"]
+    ) -> torch.Tensor:
         """(N, number of choices) logit_scale * cosine of the attribute ``name``.
 
         Args:
-            embeds: as :meth:`embed` gives.
+            embeds: as :meth:`embed` gives them.
             view: a name of :attr:`views`, or "region", which stands for the attribute's own.
-            prompts: "first" or "all".
+            prompts: "all" takes the ensemble of prompts, "first" only the paper's.
         """
-        view = self.scorer.vocabulary.attributes[name].region if view == REGION else view
+        if view == REGION:
+            view = self.scorer.vocabulary.attributes[name].region
         texts = self._prompts[prompts][self._columns[name]]
         return self.scorer.logit_scale * embeds[view].to(texts.device) @ texts.T
 
+    def calibrated(self, embeds: Mapping[str, torch.Tensor], name: str, fitted: AttributeCalibration) -> Slots:
+        """The calibrated probabilities of the fields of the attribute ``name``.
 
-def _ensembles(scorer):
+        Args:
+            embeds: as :meth:`embed` gives them, of at least the views that have weight.
+        """
+        logits = sum(
+            weight * self.logits(embeds, name, view, fitted.prompts) for view, weight in fitted.views.items() if weight
+        )
+        return calibrated_slots(self.scorer.vocabulary.attributes[name], logits.softmax(dim=1).cpu().numpy(), fitted)
+
+
+def _ensembles(scorer: Scorer) -> torch.Tensor:
     """(number of choices, D): the mean of the unit embeddings of each choice's prompts, made a unit again (CLIP)."""
     choices = [choice for attribute in scorer.vocabulary.attributes.values() for choice in attribute.choices]
-    others = [prompt for choice in choices for prompt in choice.prompts[1:]]
+    others = []
+    owners = []
+    for index, choice in enumerate(choices):
+        others += choice.prompts[1:]
+        owners += [index] * len(choice.prompts[1:])
+    # The length of a sum does not matter, since it becomes a unit; so the sum does for the mean.
     sums = scorer.prompt_embeds.clone()
     if others:
-        owners = torch.tensor(
-            [index for index, choice in enumerate(choices) for _ in choice.prompts[1:]], device=sums.device
-        )
-        sums.index_add_(0, owners, scorer.embed_texts(others))
+        sums.index_add_(0, torch.tensor(owners, device=sums.device), scorer.embed_texts(others))
     return F.normalize(sums, dim=-1)
 
 
-class BestRecipe:
-    """Scores with the views and prompts that a calibration gives weight, calibrates, and decides.
+class BestRecipe(Recipe):
+    """Scores with the views and prompts to which a calibration gives weight, calibrates, and decides.
 
     Args:
-        scorer: :class:`dataset_builders.conquer.scorer.Scorer`.
-        calibration: :class:`dataset_builders.conquer.calibration.Calibration`, of at least the scorer's vocabulary.
+        calibration: a calibration of at least the attributes of the scorer's vocabulary.
 
     Attributes:
-        passes: images that go through the vision tower for each picture.
+        vocabulary: the scorer's.
+        calibration: attribute -> its calibration.
+        views: what looks at the views.
     """
 
-    def __init__(self, scorer, calibration):
-        self.scorer, self.vocabulary = scorer, scorer.vocabulary
+    def __init__(self, scorer: Scorer, calibration: Calibration) -> None:
+        self.scorer = scorer
+        self.vocabulary = scorer.vocabulary
         self.calibration = {name: calibration.attributes[name] for name in self.vocabulary.attributes}
-        looked_at = {
-            self.vocabulary.attributes[name].region if view == REGION else view
-            for name, fitted in self.calibration.items()
-            for view, weight in fitted.views.items()
-            if weight
-        }
+        looked_at = set()
+        for name, fitted in self.calibration.items():
+            for view, weight in fitted.views.items():
+                if weight:
+                    looked_at.add(self.vocabulary.attributes[name].region if view == REGION else view)
+        # A fixed order, so that the same views give the same sums of logits in every run.
         possible = [WHOLE, MIRRORED, *CORNERS, *(region for region in self.vocabulary.regions if region != WHOLE)]
         self.views = ViewScorer(scorer, [view for view in possible if view in looked_at])
         self.passes = len(self.views.views)
-        self.pixels = self.views.pixels
+
+    def pixels(self, image: Image.Image) -> np.ndarray:
+        """The views of one image, see :meth:`ViewScorer.pixels`."""
+        return self.views.pixels(image)
 
     @torch.inference_mode()
-    def describe(self, pixels):
-        """What is seen in N pictures.
+    def describe(self, pixels: np.ndarray) -> Described:
+        """What is seen in N images.
 
         Args:
             pixels: (N, views, height, width, 3) uint8, as :meth:`pixels` gives of each.
-        Returns:
-            (the whole pictures' (N, D) embeddings, probabilities as they are stored: attribute -> (N, choices), or of
-            an attribute of parts part -> (N, values), and list of N dicts, attribute -> ``Choice`` or None)
         """
         embeds = self.views.embed(pixels)
-        slots = {}
+        slots: Slots = {}
         for name, fitted in self.calibration.items():
-            logits = sum(
-                weight * self.views.logits(embeds, name, view, fitted.prompts)
-                for view, weight in fitted.views.items()
-                if weight
-            )
-            slots |= calibrated_slots(self.vocabulary.attributes[name], logits.softmax(dim=1).cpu().numpy(), fitted)
-        return embeds[WHOLE], stored(slots, self.vocabulary), decide_best(slots, self.vocabulary, self.calibration)
+            slots |= self.views.calibrated(embeds, name, fitted)
+        chosen = decide_best(slots, self.vocabulary, self.calibration)
+        return Described(embeds[WHOLE], stored(slots, self.vocabulary), chosen)
 
 
-def calibrated_slots(attribute, probabilities, fitted):
-    """field -> (N, number of values) calibrated, of (N, number of choices) ``probabilities``."""
+def calibrated_slots(attribute: Attribute, probabilities: np.ndarray, fitted: AttributeCalibration) -> Slots:
+    """The calibrated probabilities of an attribute's fields.
+
+    Args:
+        probabilities: (N, number of choices) array, the scorer's own.
+    """
     if attribute.parts:
         marginals = attribute.marginals(probabilities)
         tables = {field: marginals[part] for part, field in attribute.part_fields.items()}
@@ -149,8 +195,8 @@ def calibrated_slots(attribute, probabilities, fitted):
     return {field: fitted.slots[field].calibrated(table) for field, table in tables.items()}
 
 
-def stored(slots, vocabulary):
-    """``slots``, field -> (N, values), as the column attribute_probabilities nests them."""
+def stored(slots: Slots, vocabulary: Vocabulary) -> StoredProbabilities:
+    """``slots`` in float32, nested as the column attribute_probabilities nests them."""
     nested = {}
     for name, attribute in vocabulary.attributes.items():
         if attribute.parts:
@@ -160,54 +206,68 @@ def stored(slots, vocabulary):
     return nested
 
 
-def decide_best(slots, vocabulary, calibration):
-    """State the most probable value of each field where it is more probable than its threshold; of two statements that
-    exclude each other keep the more probable.
+def decide_best(slots: Slots, vocabulary: Vocabulary, calibration: Mapping[str, AttributeCalibration]) -> list[Chosen]:
+    """Say what is sure enough.
 
-    An optional attribute's value is never stated where it is less probable than its absence.
+    * The most probable value of each field is stated if it is more probable than the field's threshold.
+    * An optional attribute's value is never stated if it is less probable than its absence.
+    * Of two statements that exclude each other the more probable is kept.
 
     Args:
-        slots: field -> (N, number of values) calibrated probabilities.
-        calibration: attribute -> :class:`dataset_builders.conquer.calibration.AttributeCalibration`.
+        slots: calibrated probabilities of N images.
+        calibration: attribute -> its calibration.
+
     Returns:
-        List of N dicts, attribute -> ``Choice`` or None, in the vocabulary's order; clothes may be partial.
+        For each image, what is said of it; the attributes in the vocabulary's order. Of clothes only some parts may be
+        said.
     """
     columns = {}
     for name, attribute in vocabulary.attributes.items():
         for field, values in attribute.slots.items():
-            probabilities = by_value(slots[field], values)
-            names, table = list(probabilities), np.stack(list(probabilities.values()), axis=1)
-            best = table.argmax(axis=1)
-            top = table[np.arange(len(table)), best]
-            sure = top > calibration[name].slots[field].threshold
-            columns[field] = [
-                (names[index], float(p)) if keep and names[index] is not None else None
-                for index, p, keep in zip(best, top, sure, strict=True)
-            ]
+            threshold = calibration[name].slots[field].threshold
+            columns[field] = _statements(slots[field], values, threshold)
     images = len(next(iter(columns.values())))
-    return [
-        _consistent({field: column[image] for field, column in columns.items()}, vocabulary) for image in range(images)
-    ]
+    chosen = []
+    for image in range(images):
+        of_image = {field: column[image] for field, column in columns.items() if column[image] is not None}
+        chosen.append(_consistent(of_image, vocabulary))
+    return chosen
 
 
-def by_value(probabilities, values):
-    """value -> (N,): the columns of ``probabilities`` (N, number of values) that mean the same, summed; None stands for
-    absence."""
-    sums = {}
-    for column, value in enumerate(values):
-        sums[value] = sums.get(value, 0) + probabilities[:, column]
-    return sums
+def _statements(
+    probabilities: np.ndarray, values: list[str | None], threshold: float
+) -> list[tuple[str, float] | None]:
+    """For each of N images, the value of one field that is sure enough and its probability, or None.
+
+    Args:
+        probabilities: (N, number of values) array.
+        values: what each column stands for.
+    """
+    sums = by_value(probabilities, values)
+    names = list(sums)
+    table = np.stack(list(sums.values()), axis=1)
+    best = table.argmax(axis=1)
+    top = table[np.arange(len(table)), best]
+    statements = []
+    for index, probability in zip(best, top, strict=True):
+        said = names[index] is not None and probability > threshold
+        statements.append((names[index], float(probability)) if said else None)
+    return statements
 
 
-def _consistent(stated, vocabulary):
-    """attribute -> ``Choice`` or None, of ``stated``: field -> (value, probability) or None."""
-    stated = {field: said for field, said in stated.items() if said is not None}
+def _consistent(stated: dict[str, tuple[str, float]], vocabulary: Vocabulary) -> Chosen:
+    """The phrases for what is stated, less the least probable statements that contradict others.
+
+    Args:
+        stated: field -> (value, probability).
+    """
+    stated = dict(stated)
     while True:
-        chosen = {
-            name: attribute.saying({field: stated[field][0] for field in attribute.fields if field in stated})
-            for name, attribute in vocabulary.attributes.items()
-        }
+        chosen = {}
+        for name, attribute in vocabulary.attributes.items():
+            chosen[name] = attribute.saying({field: stated[field][0] for field in attribute.fields if field in stated})
         broken = vocabulary.contradictions(chosen)
         if not broken:
             return chosen
+        # One statement at a time: what remains may no longer break the other exclusions.
         del stated[min(broken[0].fields, key=lambda field: stated[field][1])]

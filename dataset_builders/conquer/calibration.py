@@ -8,38 +8,56 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
+from modeling_unipt.common.atomic_files import write_text
 from modeling_unipt.common.user_errors import UserError
 
-from ..divide.vocabulary import WHOLE
+from ..divide.vocabulary import WHOLE, Vocabulary
 
 CALIBRATION_FILE = "calibration.json"
+# The value of --calibration that asks for none.
 NO_CALIBRATION = "none"
+
+# Names of views of an image. "region" stands for the region of the attribute that is looked at.
 REGION = "region"
 MIRRORED = "mirrored"
+# A corner's view keeps that corner and lacks a narrow strip along two edges. Corner -> (left, top): 1 if the strip is
+# cut off at that edge, 0 if it is cut off at the opposite edge.
 CORNERS = {"top left": (0, 0), "top right": (1, 0), "bottom left": (0, 1), "bottom right": (1, 1)}
-DEFAULT_THRESHOLDS = {True: 0.5, False: 0.9}  # required: more probable than all else together; optional: the paper's
+
+# A value of a required attribute must be more probable than all others together; for an optional one the paper's
+# threshold holds.
+REQUIRED_THRESHOLD = 0.5
+OPTIONAL_THRESHOLD = 0.9
+
+# Smaller probabilities count as this one, because log(0) is infinite.
+LEAST_PROBABILITY = 1e-30
 
 
 @dataclass(frozen=True)
 class Slot:
     """One field's calibration.
 
+    A scorer's probability p becomes p ** (1 / temperature) * prior; then all of them are scaled to sum to 1.
+
     Attributes:
-        temperature: the scorer's own probabilities p become p ** (1 / temperature), made to sum to 1,
-        prior: times these numbers, one for each of the slot's values, which sum to 1,
-        threshold: and the most probable value is stated where it then is more probable than this.
+        temperature: above 1 it makes the scorer less sure of itself.
+        prior: one number for each of the field's probabilities; they sum to 1.
+        threshold: the most probable value is stated if it is more probable than this.
     """
 
     temperature: float
-    prior: tuple
+    prior: tuple[float, ...]
     threshold: float
 
-    def calibrated(self, probabilities):
-        """(N, number of values) float64 array, of one like it."""
-        logits = np.log(np.maximum(probabilities, 1e-30, dtype=np.float64)) / self.temperature + np.log(self.prior)
+    def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
+        """(N, number of values) float64 array of calibrated probabilities, of one of the scorer's own."""
+        own = np.log(np.maximum(probabilities, LEAST_PROBABILITY, dtype=np.float64))
+        logits = own / self.temperature + np.log(self.prior)
+        # Less their maximum, so that exp neither overflows nor gives zeros alone.
         made = np.exp(logits - logits.max(axis=1, keepdims=True))
         return made / made.sum(axis=1, keepdims=True)
 
@@ -49,78 +67,82 @@ class AttributeCalibration:
     """One attribute's calibration.
 
     Attributes:
-        prompts: "all", the ensemble, or "first", where the others do not help.
-        views: "whole", "mirrored", one of ``CORNERS`` (the picture less a narrow strip at the other edges) or "region"
-            (the attribute's own) -> weight of the logits that this view of the picture gives. They sum to 1, and a view
-            that is not there is not looked at.
-        slots: flat field -> :class:`Slot`.
+        prompts: "all" takes the ensemble of prompts, "first" only the paper's, if the others do not help.
+        views: name of a view -> the weight of the logits that it gives. A view is "whole", "mirrored", one of
+            ``CORNERS`` (the image without a narrow strip at the other edges) or "region" (the attribute's own). The
+            weights sum to 1, and a view without weight is not looked at.
+        slots: flat field -> its calibration.
     """
 
-    prompts: str
-    views: dict
-    slots: dict
+    prompts: Literal["first", "all"]
+    views: dict[str, float]
+    slots: dict[str, Slot]
+
+    def with_threshold(self, threshold: float) -> "AttributeCalibration":
+        """The same with this threshold in every slot."""
+        slots = {field: dataclasses.replace(slot, threshold=threshold) for field, slot in self.slots.items()}
+        return dataclasses.replace(self, slots=slots)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of one scorer and vocabulary.
+    """The calibration of one scorer for one vocabulary.
 
     Attributes:
-        attributes: name -> :class:`AttributeCalibration`.
-        scorer, vocabulary: hashes of what it was fitted for; None for :func:`default_calibration`.
-        images: number of labelled images it was fitted on.
+        attributes: attribute -> its calibration.
+        scorer: :func:`hash_of` the scorer for which it was fitted; None for :func:`default_calibration`.
+        vocabulary: :func:`hash_of_scored` of the vocabulary for which it was fitted, or None.
+        images: number of labelled images on which it was fitted.
     """
 
-    attributes: dict
+    attributes: dict[str, AttributeCalibration]
     scorer: str | None = None
     vocabulary: str | None = None
     images: int = 0
 
-    def write(self, path):
-        content = dataclasses.asdict(self)
-        Path(path).write_text(json.dumps(_rounded(content), indent=1) + "\n", encoding="utf-8")
+    def write(self, path: Path | str) -> None:
+        """Replace the file ``path`` by this calibration, as JSON.
+
+        Raises:
+            OSError: the folder is missing or cannot be written to, or the disk is full. The old file then stays.
+        """
+        content = _rounded(dataclasses.asdict(self))
+        write_text(path, json.dumps(content, indent=1) + "\n")
 
 
-def default_calibration(vocabulary):
-    """What needs no labels: the scorer's own temperature, even priors, all prompts, and the whole picture, its mirror
-    image and the attribute's region alike. A required attribute is stated where it is more probable than all else
-    together, an optional one by the paper's threshold."""
+def default_calibration(vocabulary: Vocabulary) -> Calibration:
+    """A calibration that needs no labelled images.
+
+    It takes the scorer's own temperature, even priors and all prompts. The whole image, its mirror image and the
+    attribute's region have the same weight. A required attribute is stated if it is more probable than all else
+    together, an optional one by the paper's threshold.
+    """
     made = {}
     for name, attribute in vocabulary.attributes.items():
-        views = [WHOLE, MIRRORED, *([REGION] if attribute.region != WHOLE else [])]
-        made[name] = AttributeCalibration(
-            prompts="all",
-            views={view: 1 / len(views) for view in views},
-            slots={
-                field: Slot(1.0, (1 / len(values),) * len(values), DEFAULT_THRESHOLDS[attribute.required])
-                for field, values in attribute.slots.items()
-            },
-        )
+        views = [WHOLE, MIRRORED]
+        if attribute.region != WHOLE:
+            views.append(REGION)
+        threshold = REQUIRED_THRESHOLD if attribute.required else OPTIONAL_THRESHOLD
+        slots = {}
+        for field, values in attribute.slots.items():
+            slots[field] = Slot(1.0, (1 / len(values),) * len(values), threshold)
+        made[name] = AttributeCalibration("all", {view: 1 / len(views) for view in views}, slots)
     return Calibration(made)
 
 
-def load_calibration(path, scorer, vocabulary):
+def load_calibration(path: Path | str, scorer: str, vocabulary: Vocabulary) -> Calibration:
     """Read a file that :meth:`Calibration.write` wrote.
 
     Args:
-        scorer: :func:`dataset_builders.conquer.scorer_identity.scorer_identity` of the scorer that will be calibrated.
+        scorer: :func:`dataset_builders.conquer.scorer.scorer_identity` of the scorer that will be calibrated.
         vocabulary: the whole one; the file is about all its attributes.
+
     Raises:
         UserError: the file cannot be read, or was fitted for another scorer or vocabulary.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        attributes = {
-            name: AttributeCalibration(
-                node["prompts"],
-                node["views"],
-                {
-                    field: Slot(slot["temperature"], tuple(slot["prior"]), slot["threshold"])
-                    for field, slot in node["slots"].items()
-                },
-            )
-            for name, node in content["attributes"].items()
-        }
+        attributes = {name: _read_attribute(node) for name, node in content["attributes"].items()}
         calibration = Calibration(attributes, content["scorer"], content["vocabulary"], content["images"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -139,8 +161,20 @@ def load_calibration(path, scorer, vocabulary):
     return calibration
 
 
-def find_calibration(scorer_folder, explicit=None):
-    """The path of the calibration to use: the one named ("none" for none), else the one beside the scorer, or None."""
+def _read_attribute(node: dict[str, Any]) -> AttributeCalibration:
+    slots = {}
+    for field, slot in node["slots"].items():
+        slots[field] = Slot(slot["temperature"], tuple(slot["prior"]), slot["threshold"])
+    return AttributeCalibration(node["prompts"], node["views"], slots)
+
+
+def find_calibration(scorer_folder: Path | str, explicit: Path | str | None = None) -> Path | None:
+    """The path of the calibration to use, or None.
+
+    Args:
+        scorer_folder: folder or Hub name of the scorer; a ``calibration.json`` in the folder is found.
+        explicit: the file that the user named, or "none" if the user wants no calibration.
+    """
     if explicit == NO_CALIBRATION:
         return None
     if explicit:
@@ -149,21 +183,25 @@ def find_calibration(scorer_folder, explicit=None):
     return beside if beside.is_file() else None
 
 
-def hash_of(scorer_identity):
+def hash_of(scorer_identity: str) -> str:
     """What tells one scorer from another, however its folder is named: its files' hash, or its name on the Hub."""
     return scorer_identity.rpartition(", ")[2]
 
 
-def hash_of_scored(vocabulary):
-    """What tells vocabularies apart to a scorer: regions, prompts and values, not synonyms, comments or templates."""
-    scored = [
-        (name, vocabulary.regions[attribute.region], [(choice.prompts, choice.value) for choice in attribute.choices])
-        for name, attribute in vocabulary.attributes.items()
-    ]
+def hash_of_scored(vocabulary: Vocabulary) -> str:
+    """A hash of what a scorer sees of a vocabulary: regions, prompts and values.
+
+    Synonyms, comments and templates do not change it, so a calibration survives changes of those.
+    """
+    scored = []
+    for name, attribute in vocabulary.attributes.items():
+        choices = [(choice.prompts, choice.value) for choice in attribute.choices]
+        scored.append((name, vocabulary.regions[attribute.region], choices))
     return hashlib.sha256(json.dumps(scored).encode()).hexdigest()[:12]
 
 
-def _rounded(node):
+def _rounded(node: Any) -> Any:
+    """JSON-able content with six digits of each number, which is more than a fit is exact to."""
     if isinstance(node, dict):
         return {key: _rounded(value) for key, value in node.items()}
     if isinstance(node, list | tuple):

@@ -1,41 +1,35 @@
 """Reading this package's data files (vocabulary, templates) so that every complaint names the file and the line."""
 
-import difflib
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from modeling_unipt.common.user_errors import UserError
-
-
-def nearest(name, names):
-    """ " (did you mean 'x'?)" with the valid name closest to ``name``, or "" where none is close."""
-    close = difflib.get_close_matches(str(name), [str(valid) for valid in names], n=1, cutoff=0.5)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+from modeling_unipt.common.words import nearest
 
 
 class LinedDict(dict):
-    """A YAML mapping that knows the line it begins at (1-based)."""
+    """A YAML mapping that knows the line where it begins (counted from 1)."""
 
-    line = None
+    line: int | None = None
 
 
 class LinedStr(str):
-    """A YAML text that knows its line (1-based)."""
+    """A YAML text that knows its line (counted from 1)."""
 
-    line = None
+    line: int | None = None
 
 
-def read_data_file(path):
-    """The content of a YAML file, its mappings as :class:`LinedDict` and its texts as :class:`LinedStr`.
-
-    Raises:
-        UserError: the file is missing, is not YAML, repeats a key, or is not a mapping.
-    """
-    import yaml
+def _loader_with_lines(path: Path) -> type[yaml.SafeLoader]:
+    """A YAML loader that keeps line numbers and refuses a repeated key, which YAML itself would accept silently."""
 
     class Loader(yaml.SafeLoader):
+        # add_constructor changes the class, so every file gets one of its own.
         pass
 
-    def mapping(loader, node):
+    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> LinedDict:
         # An alias (*name) yields the same node twice; each construction is complete and independent.
         content = LinedDict()
         content.line = node.start_mark.line + 1
@@ -46,15 +40,25 @@ def read_data_file(path):
             content[key] = loader.construct_object(value_node, deep=True)
         return content
 
-    def text(loader, node):
+    def text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> LinedStr:
         content = LinedStr(node.value)
         content.line = node.start_mark.line + 1
         return content
 
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
     Loader.add_constructor("tag:yaml.org,2002:str", text)
+    return Loader
+
+
+def read_data_file(path: Path | str) -> LinedDict:
+    """Read a YAML file. Its mappings become :class:`LinedDict` and its texts :class:`LinedStr`.
+
+    Raises:
+        UserError: the file is missing, is not YAML, repeats a key, or is not a mapping.
+    """
+    path = Path(path)
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), _loader_with_lines(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({type(error).__name__}); give the path of a YAML file") from None
     except yaml.YAMLError as error:
@@ -69,15 +73,23 @@ def read_data_file(path):
 class Complaint:
     """Makes the :class:`UserError` of one data file: ``raise complain(node, "what is wrong")``."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __call__(self, node, message):
+    def __call__(self, node: Any, message: str) -> UserError:
+        """The error that says ``message`` about ``node``, a value of the file; the line is named if it is known."""
         line = getattr(node, "line", None)
         return UserError(f"{self.path}, line {line}: {message}" if line else f"{self.path}: {message}")
 
-    def check_keys(self, node, where, allowed, required=()):
-        """Raise unless ``node`` is a mapping with ``required`` keys and no others than ``allowed``."""
+    def check_keys(self, node: Any, where: str, allowed: Sequence[str], required: Collection[str] = ()) -> None:
+        """Check that ``node`` is a mapping with all ``required`` keys and no others than ``allowed``.
+
+        Args:
+            where: what the node is, as the subject of the error's sentence.
+
+        Raises:
+            UserError: it is no such mapping.
+        """
         if not isinstance(node, dict):
             raise self(node, f"{where} must be a mapping with {', '.join(allowed)}")
         for key in node:

@@ -1,21 +1,27 @@
-"""Datasets of the same images, made by different recipes, side by side; see :mod:`dataset_builders.agreement`."""
+"""Datasets of the same images, made by different recipes, side by side."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from modeling_unipt.common.user_errors import UserError
+from modeling_unipt.common.words import markdown_table
 
-from ..agreement import read_dataset
+from ..divide.vocabulary import Vocabulary
+from .agreement import percent
 from .reliability import calibration_errors, statements
+from .truth import read_dataset
 
 
-def compare(folders, truth_path, vocabulary):
+def compare(folders: Sequence[Path | str], truth_path: Path | str, vocabulary: Vocabulary) -> dict[str, dict[str, Any]]:
     """What each dataset says, and how far its stored probabilities can be relied on.
 
     Returns:
-        Name of the folder -> :func:`dataset_builders.measure.reliability.statements`, with ``calibration_error`` for each field
-        and its mean over the fields.
+        Name of the folder -> :class:`dataset_builders.measure.reliability.Statements`, with a ``calibration_error`` for
+        each field, its mean over the fields, and the number of ``images``.
+
     Raises:
         UserError: a dataset cannot be read, does not fit the truth, or two folders have one name.
     """
@@ -24,49 +30,59 @@ def compare(folders, truth_path, vocabulary):
         name = Path(folder).resolve().name
         if name in compared:
             raise UserError(f"two datasets are named '{name}'; rename a folder, so that the table can tell them apart")
-        said, truth, known, stored = read_dataset(folder, truth_path, vocabulary, probabilities=True)
-        counted, errors = statements(said, truth, known), calibration_errors(slots_of(stored, known), truth, known)
+        dataset = read_dataset(folder, truth_path, vocabulary, probabilities=True)
+        counted = statements(dataset.said, dataset.truth, dataset.vocabulary)
+        slots = slots_of(dataset.probabilities, dataset.vocabulary)
+        errors = calibration_errors(slots, dataset.truth, dataset.vocabulary)
         for field, error in errors.items():
             counted["fields"][field]["calibration_error"] = error
-        compared[name] = {"images": len(said), **counted, "calibration_error": sum(errors.values()) / len(errors)}
+        mean = sum(errors.values()) / len(errors)
+        compared[name] = {"images": len(dataset.said), **counted, "calibration_error": mean}
     return compared
 
 
-def slots_of(stored, vocabulary):
-    """field -> (N, number of values), of the column ``attribute_probabilities`` as a list of N rows."""
+def slots_of(stored: Sequence[Mapping[str, Any]], vocabulary: Vocabulary) -> dict[str, np.ndarray]:
+    """The stored probabilities of each field.
+
+    Args:
+        stored: N rows of the column ``attribute_probabilities``.
+
+    Returns:
+        field -> (N, number of values) array.
+    """
     slots = {}
     for name, attribute in vocabulary.attributes.items():
-        for field in attribute.fields:
-            if attribute.parts:
-                part = next(part for part, of_part in attribute.part_fields.items() if of_part == field)
+        if attribute.parts:
+            for part, field in attribute.part_fields.items():
                 slots[field] = np.array([row[name][part] for row in stored])
-            else:
+        else:
+            for field in attribute.fields:
                 slots[field] = np.array([row[name] for row in stored])
     return slots
 
 
-def comparison_table(compared):
-    """:func:`compare`'s result as Markdown."""
-    percent = lambda value: "–" if value is None else f"{100 * value:.1f} %"  # noqa: E731
+def comparison_table(compared: Mapping[str, Mapping[str, Any]]) -> str:
+    """:func:`compare`'s result as two Markdown tables: field by field, and over all fields."""
     names = list(compared)
-    heads = [f"{name}: {what}" for what in ("accuracy", "abstained", "ECE") for name in names]
-    lines = [f"| field | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    head = ["field"]
+    for what in ("accuracy", "abstained", "ECE"):
+        head += [f"{name}: {what}" for name in names]
+    # A dict keeps the order; the datasets may lack different fields.
     fields = dict.fromkeys(field for table in compared.values() for field in table["fields"])
+    by_field = []
     for field in fields:
         rows = [compared[name]["fields"].get(field, {}) for name in names]
-        cells = [percent(row.get(key)) for key in ("accuracy", "abstained", "calibration_error") for row in rows]
         required = any(row.get("required") for row in rows)
-        lines.append(f"| {field if required else f'{field} (optional)'} | {' | '.join(cells)} |")
-    lines += ["", f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for what, text in (
-        (
-            "false statements, share of all",
-            lambda table: "–" if table["false_share"] is None else f"{100 * table['false_share']:.2f} %",
-        ),
-        ("true statements an image", lambda table: f"{table['true_per_image']:.3f}"),
-        ("statements an image", lambda table: f"{table['stated_per_image']:.3f}"),
-        ("ECE, mean over the fields", lambda table: f"{100 * table['calibration_error']:.2f} %"),
-        ("images", lambda table: str(table["images"])),
-    ):
-        lines.append(f"| {what} | {' | '.join(text(compared[name]) for name in names)} |")
-    return "\n".join(lines)
+        cells = [field if required else f"{field} (optional)"]
+        for key in ("accuracy", "abstained", "calibration_error"):
+            cells += [percent(row.get(key)) for row in rows]
+        by_field.append(cells)
+    tables = compared.values()
+    overall = [
+        ["false statements, share of all", *(percent(table["false_share"], 2) for table in tables)],
+        ["true statements an image", *(f"{table['true_per_image']:.3f}" for table in tables)],
+        ["statements an image", *(f"{table['stated_per_image']:.3f}" for table in tables)],
+        ["ECE, mean over the fields", *(percent(table["calibration_error"], 2) for table in tables)],
+        ["images", *(table["images"] for table in tables)],
+    ]
+    return markdown_table(head, by_field) + "\n\n" + markdown_table(["", *names], overall)

@@ -1,33 +1,66 @@
 """How far what was said can be relied on: statements counted, and probabilities against how often they come true."""
 
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypedDict
+
 import numpy as np
 
-from ..conquer.best_recipe import by_value
+from ..divide.vocabulary import Chosen, Truth, Vocabulary, by_value
 
 BINS = 15
 
 
-def statements(said, truth, vocabulary):
+class FieldStatements(TypedDict, total=False):
+    """What was said of one field.
+
+    Attributes:
+        required: whether the field belongs to a required attribute.
+        accuracy: share of the statements that are true; None if nothing is stated.
+        stated: share of the images of which it is stated.
+        abstained: of the images that have a value of it, the share of which nothing is stated; None if there are none.
+        calibration_error: see :func:`calibration_error`; added by
+            :func:`dataset_builders.measure.comparison.compare` only.
+    """
+
+    required: bool
+    accuracy: float | None
+    stated: float
+    abstained: float | None
+    calibration_error: float
+
+
+class Statements(TypedDict):
+    """What was said of some images, counted.
+
+    Attributes:
+        fields: flat field -> its counts.
+        false_share: share of all statements that are false; None if nothing is stated.
+        true_per_image: true statements, averaged over the images.
+        stated_per_image: all statements, averaged over the images.
+    """
+
+    fields: dict[str, FieldStatements]
+    false_share: float | None
+    true_per_image: float
+    stated_per_image: float
+
+
+def statements(said: Sequence[Chosen], truth: Sequence[Truth], vocabulary: Vocabulary) -> Statements:
     """Count what was said of each image against what is true of it.
 
-    A required field is a statement where it has a value (clothes are three), an optional one where the thing is said to
-    be there. What is left open is an abstention, neither true nor false.
+    A required field is a statement if it has a value (clothes are three), an optional one if the thing is said to be
+    there. What is left open is an abstention, neither true nor false.
 
     Args:
-        said: one dict an image, attribute -> ``Choice`` or None.
-        truth: one dict an image, flat field -> value or None; same order.
-    Returns:
-        JSON-able dict: ``fields``: field -> {required, accuracy of what is stated or None, stated: share of the images,
-        abstained: share of the images that have a value of it and of which nothing is stated}; ``false_share`` of all
-        statements; ``true_per_image`` and ``stated_per_image``.
+        said: for each image, what was said of it.
+        truth: for each image, what is true of it; in the same order.
     """
-    fields, all_stated, all_right = {}, 0, 0
+    fields = {}
+    all_stated = 0
+    all_right = 0
     for name, attribute in vocabulary.attributes.items():
         for field in attribute.fields:
-            pairs = [
-                (choices[name].value[field] if choices[name] is not None else None, known[field])
-                for choices, known in zip(said, truth, strict=True)
-            ]
+            pairs = said_and_true(said, truth, name, field)
             stated = sum(value is not None for value, _ in pairs)
             right = sum(value is not None and value == known for value, known in pairs)
             present = [value for value, known in pairs if known is not None]
@@ -37,7 +70,8 @@ def statements(said, truth, vocabulary):
                 "stated": stated / len(pairs),
                 "abstained": present.count(None) / len(present) if present else None,
             }
-            all_stated, all_right = all_stated + stated, all_right + right
+            all_stated += stated
+            all_right += right
     return {
         "fields": fields,
         "false_share": (all_stated - all_right) / all_stated if all_stated else None,
@@ -46,40 +80,75 @@ def statements(said, truth, vocabulary):
     }
 
 
-def calibration_error(confidences, right):
+def said_and_true(
+    said: Sequence[Chosen], truth: Sequence[Truth], name: str, field: str
+) -> list[tuple[str | None, str | None]]:
+    """For each image, (the value that was said of ``field``, its true value); ``name`` is the field's attribute."""
+    pairs = []
+    for chosen, known in zip(said, truth, strict=True):
+        choice = chosen[name]
+        pairs.append((choice.value[field] if choice is not None else None, known[field]))
+    return pairs
+
+
+def calibration_error(confidences: np.ndarray, right: np.ndarray) -> float:
     """Expected calibration error: the mean, over the images, of |confidence - how often such ones are right| in 15 bins
     of equal width (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017).
 
     Args:
-        confidences, right: (N,) arrays, the probability of the most probable value and whether that is the true one.
+        confidences: (N,) array, the probability of each image's most probable value.
+        right: (N,) array, whether that is the true value.
     """
+    # A probability of exactly 1 would fall into a bin of its own.
     bins = np.minimum((np.asarray(confidences) * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
     gaps = np.bincount(bins, confidences, BINS) - np.bincount(bins, right, BINS)
     return float(np.abs(gaps).sum() / counts.sum())
 
 
-def most_probable(probabilities, values, known):
-    """(confidences, stated values, right): of each image the most probable value, None for absence, and if it is true.
+class MostProbable(NamedTuple):
+    """The most probable value of one field, for each of N images.
+
+    Attributes:
+        confidences: (N,) array, the probability of that value.
+        values: the value's name, None for absence.
+        right: (N,) array, whether the value is the true one.
+    """
+
+    confidences: np.ndarray
+    values: list[str | None]
+    right: np.ndarray
+
+
+def most_probable(probabilities: np.ndarray, values: list[str | None], known: Sequence[str | None]) -> MostProbable:
+    """The most probable value of each image, and whether it is true.
 
     Args:
-        probabilities: (N, number of values); columns of the same value are summed.
-        values: of the columns, as :attr:`dataset_builders.divide.vocabulary.Attribute.slots` has them.
-        known: list of N true values.
+        probabilities: (N, number of columns); columns that stand for the same value are summed.
+        values: what the columns stand for, as :attr:`dataset_builders.divide.vocabulary.Attribute.slots` has it.
+        known: the N true values.
     """
     sums = by_value(probabilities, values)
-    names, table = list(sums), np.stack(list(sums.values()), axis=1)
+    names = list(sums)
+    table = np.stack(list(sums.values()), axis=1)
     best = table.argmax(axis=1)
     stated = [names[index] for index in best]
     right = np.array([value == true for value, true in zip(stated, known, strict=True)])
-    return table[np.arange(len(table)), best], stated, right
+    return MostProbable(table[np.arange(len(table)), best], stated, right)
 
 
-def calibration_errors(slots, truth, vocabulary):
-    """field -> :func:`calibration_error`, of ``slots``: field -> (N, number of values)."""
+def calibration_errors(
+    slots: Mapping[str, np.ndarray], truth: Sequence[Truth], vocabulary: Vocabulary
+) -> dict[str, float]:
+    """The calibration error of each field.
+
+    Args:
+        slots: field -> (N, number of values) array of probabilities.
+        truth: what is true of each of the N images.
+    """
     errors = {}
     for attribute in vocabulary.attributes.values():
         for field, values in attribute.slots.items():
-            confidences, _, right = most_probable(slots[field], values, [known[field] for known in truth])
-            errors[field] = calibration_error(confidences, right)
+            top = most_probable(slots[field], values, [known[field] for known in truth])
+            errors[field] = calibration_error(top.confidences, top.right)
     return errors

@@ -5,63 +5,20 @@ words.add(captions)
 draw_words(place_words(words.counts)).save("word_cloud.png")
 """
 
-import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..combine.parser import Agreement, Optional
-from ..divide.yaml_file import read_data_file
+from ..combine.function_words import words_of
 
-FUNCTION_WORDS = Path(__file__).parents[1] / "data" / "function_words.yaml"
-WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 MOST_COUNTED = 50_000
 MOST_DRAWN = 70
 LARGEST, SMALLEST, INK_AREA = 96, 17, 250_000  # pixels
 GAP, MARGIN = 10, 24
 SPIRAL_POINTS = 12_000
 PAPER, COLOURS = "#ffffff", ("#0072b2", "#b34a00", "#00735a", "#7a3b69")  # told apart by the colour-blind, too
-
-
-def words_of(text):
-    """The words of a text in lower case; "t-shirt" is one."""
-    return WORD.findall(text.lower())
-
-
-def function_words(captioner):
-    """The set of words that captions hold whatever the picture shows.
-
-    They are the function words of English, and the words of the ``captioner``'s templates outside of their blanks
-    ("wearing", "seen") as far as no phrase of the vocabulary says them.
-    """
-    templates, attributes = captioner.template_set, captioner.vocabulary.attributes
-    own = {word for template in templates.templates for text in _texts(template.pieces) for word in words_of(text)}
-    for name, forms in templates.words.items():
-        if name not in attributes:  # a pronoun, a noun for anybody
-            own |= {word for form in forms for text, _ in form.texts for word in words_of(re.sub("{.*?}", "", text))}
-    told = {
-        word
-        for attribute in attributes.values()
-        for choice in attribute.choices
-        if not choice.negative
-        for wording in choice.wordings
-        for word in words_of(wording)
-    }
-    return set(" ".join(read_data_file(FUNCTION_WORDS).values()).split()) | own - told
-
-
-def _texts(pieces):
-    """The texts of template pieces that stand there whatever fills the blanks."""
-    for piece in pieces:
-        if isinstance(piece, str):
-            yield piece
-        elif isinstance(piece, Agreement):
-            yield from (piece.singular, piece.plural)
-        elif isinstance(piece, Optional):
-            yield from _texts(piece.pieces)
 
 
 class CaptionWords:

@@ -4,7 +4,9 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 
-from dataset_builders.agreement import agreement, agreement_of_dataset, agreement_table, main, match_truth
+from dataset_builders.agreement import main
+from dataset_builders.measure.agreement import agreement, agreement_of_dataset, agreement_table
+from dataset_builders.measure.truth import match_truth
 from modeling_unipt.common.user_errors import UserError
 
 

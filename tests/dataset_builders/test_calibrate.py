@@ -14,7 +14,7 @@ from dataset_builders.conquer.calibration import (
     load_calibration,
 )
 from dataset_builders.conquer.fit import choose_threshold, fit_attribute
-from dataset_builders.conquer.scorer_identity import scorer_identity
+from dataset_builders.conquer.scorer import scorer_identity
 from dataset_builders.divide.reading import load_vocabulary
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.paths import ROOT

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.conquer.scorer import Scorer, decide
+from dataset_builders.conquer.paper_recipe import decide
+from dataset_builders.conquer.scorer import Scorer
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.people import ENCODER, draw_person
 

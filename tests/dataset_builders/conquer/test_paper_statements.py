@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dataset_builders.combine.captioner import Captioner
-from dataset_builders.conquer.scorer import PAPER_THRESHOLD, PaperRecipe, Scorer
+from dataset_builders.conquer.paper_recipe import PAPER_THRESHOLD, PaperRecipe
+from dataset_builders.conquer.scorer import Scorer
 from dataset_builders.divide.reading import load_vocabulary
 from tests.helpers.people import draw_person
 

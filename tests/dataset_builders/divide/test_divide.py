@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from dataset_builders.divide.reading import load_vocabulary
-from dataset_builders.divide.vocabulary import with_articles
 from modeling_unipt.common.user_errors import UserError
+from modeling_unipt.common.words import with_articles
 
 # The values that the renderer's truth uses; a phrase for each of them makes agreement countable.
 COLOURS = ["white", "black", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "khaki"]

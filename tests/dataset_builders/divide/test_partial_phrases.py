@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from dataset_builders.agreement import agreement
 from dataset_builders.combine.captioner import Captioner
 from dataset_builders.combine.sampler import CaptionSampler
 from dataset_builders.divide.reading import DEFAULT_VOCABULARY, load_vocabulary
+from dataset_builders.measure.agreement import agreement
 from dataset_builders.measure.reliability import calibration_error, statements
 from modeling_unipt.common.user_errors import UserError
 from tests.dataset_builders.combine.test_caption_grammar import GRAMMAR

@@ -118,7 +118,8 @@ def test_our_schema_and_card_say_what_the_datasets_library_would(built):
 
 
 def test_every_row_holds_what_the_stages_say(built, tiny_clip_folder):
-    from dataset_builders.conquer.scorer import Scorer, decide
+    from dataset_builders.conquer.paper_recipe import decide
+    from dataset_builders.conquer.scorer import Scorer
 
     vocabulary = load_vocabulary()
     scorer, captioner = Scorer(tiny_clip_folder, vocabulary, device="cpu"), Captioner(vocabulary)

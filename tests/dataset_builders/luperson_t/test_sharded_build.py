@@ -114,26 +114,26 @@ def test_processes_share_the_gpus_or_the_cores(local_rank, neighbours, gpus, pla
 
 
 def test_a_build_of_which_only_the_end_is_missing_loads_no_scorer(crops, tiny_clip_folder, tmp_path, monkeypatch):
-    from dataset_builders.conquer import scorer as conquer
+    from dataset_builders.conquer import clip_style
     from dataset_builders.luperson_t import finish as luperson_t_finish
 
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    load = conquer._load
+    load = clip_style.load_weights
 
-    def of_the_hub(name):
-        model, *others = load(name)
+    def of_the_hub(name, role):
+        model = load(name, role)
         model.config._commit_hash = "c0ffee"
-        return model, *others
+        return model
 
     output = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(conquer, "_load", of_the_hub)
+        patch.setattr(clip_style, "load_weights", of_the_hub)
         patch.setattr(luperson_t_finish, "finish", stop)
         with pytest.raises(KeyboardInterrupt):
             main(arguments(crops, tiny_clip_folder, output))
-    monkeypatch.setattr(conquer, "_load", stop)
+    monkeypatch.setattr(clip_style, "load_weights", stop)
     main(arguments(crops, tiny_clip_folder, output))
     assert "at revision `c0ffee`, computed in float32" in (output / "README.md").read_text(encoding="utf-8")
 

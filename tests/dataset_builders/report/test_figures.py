@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageFont
 
 from dataset_builders.combine.captioner import Captioner
+from dataset_builders.combine.function_words import function_words
 from dataset_builders.divide.reading import DEFAULT_VOCABULARY, load_vocabulary
 from dataset_builders.report import sample_sheet as captioned_images
 from dataset_builders.report import word_cloud
@@ -21,7 +22,7 @@ from dataset_builders.report.charts import bar_groups, length_histogram
 from dataset_builders.report.confidence import TopProbabilities, reliability_diagram, top_histogram, wilson_interval
 from dataset_builders.report.figures import check_can_draw, number_and_share, required_values, share
 from dataset_builders.report.sample_sheet import captioned_sheet, drawn_rows
-from dataset_builders.report.word_cloud import CaptionWords, draw_words, function_words, place_words
+from dataset_builders.report.word_cloud import CaptionWords, draw_words, place_words
 from modeling_unipt.common.user_errors import UserError
 from tests.dataset_builders.luperson_t.test_build import build
 from tests.helpers.paths import ROOT
