@@ -1,7 +1,7 @@
 """Person retrieval by text on benchmarks: Rank-1/5/10, mAP and mINP of UniPT models, and of CLIP as a baseline.
 
-Every caption of the split is a query, every image of the split is in the gallery (IRRA's protocol); similarity is
-cosine, ties go to the lower gallery index. A dataset needs the columns `image`, `captions` and `person_id`, as
+Every caption of the split is a query, and every image of the split is in the gallery (IRRA's protocol). Similarity is
+cosine; ties go to the lower gallery index. A dataset needs the columns `image`, `captions` and `person_id`, as
 `python -m dataset_builders.benchmarks` writes them.
 
     python train/evaluate_retrieval.py --model unipt/unipt-tiny --dataset cuhk-pedes --output results.json
@@ -11,27 +11,20 @@ Direct transfer, fine-tuned and cross-domain at once, beside CLIP, as a Markdown
     python train/evaluate_retrieval.py --dataset cuhk-pedes icfg-pedes --table results.md \\
         --model openai/clip-vit-base-patch16 my-unipt my-unipt-cuhk my-unipt-icfg
 
-Each model on each dataset in each direction is one record of the JSON list. Numbers have bootstrap confidence intervals
-over identities. --contact_sheet draws some queries with the best images of the last model on the last dataset.
+The output is a JSON list with one record for each model on each dataset in each direction. The numbers have bootstrap
+confidence intervals over identities. --contact-sheet draws some queries with the best images of the last model on the
+last dataset.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, require
-from unipt_train.evaluation.report import (
-    benchmark_title,
-    markdown,
-    print_table,
-    write_aside,
-    write_contact_sheet,
-    write_json,
-)
-from unipt_train.metrics.person_retrieval.person_retrieval import DIRECTIONS
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass
@@ -40,68 +33,90 @@ class EvaluateArguments:
         default=None, metadata={"help": "folders or Hub names of UniPT models, or of CLIP-style ones as baselines"}
     )
     dataset: list[str] | None = field(default=None, metadata={"help": "folders or Hub names of benchmarks"})
-    split: str = field(default="test", metadata={"help": "split of the datasets"})
+    split: str = field(default="test", metadata={"help": "split of the datasets to measure on"})
     direction: Literal["text-to-image", "image-to-text", "both"] = field(
-        default="text-to-image", metadata={"help": "what is the query and what the gallery"}
+        default="text-to-image", metadata={"help": "which side is the query, and which the gallery"}
     )
     average_precision: Literal["mean", "trapezoidal"] = field(
         default="mean", metadata={"help": "mean is IRRA's; trapezoidal is LGUR's, which is larger: do not mix them"}
     )
-    bootstrap: int = field(default=1000, metadata={"help": "draws of people for the confidence intervals; 0: none"})
+    bootstrap: int = field(
+        default=1000, metadata={"help": "how often people are drawn for the confidence intervals; 0: no intervals"}
+    )
     output: str | None = field(default=None, metadata={"help": "JSON file for the numbers; default: only print them"})
     table: str | None = field(default=None, metadata={"help": "Markdown file for the numbers"})
-    contact_sheet: str | None = field(default=None, metadata={"help": "PNG file for a picture of queries and results"})
-    queries_shown: int = field(default=8, metadata={"help": "rows of the contact sheet, drawn at random"})
+    contact_sheet: str | None = field(default=None, metadata={"help": "PNG file that shows queries with their results"})
+    queries_shown: int = field(default=8, metadata={"help": "queries on the contact sheet, drawn at random"})
     batch_size: int = field(default=64, metadata={"help": "images or captions embedded at once"})
     cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
-    seed: int = field(default=0, metadata={"help": "of the intervals and of the queries shown"})
+    seed: int = field(default=0, metadata={"help": "seed of the intervals and of the queries shown"})
 
 
-def check(arguments):
-    """Refuse what can be known to be wrong before anything is loaded."""
+def check(arguments: EvaluateArguments) -> None:
+    """Refuse what can be known to be wrong before anything is loaded.
+
+    Raises:
+        UserError: an option is missing or out of range.
+    """
     require(arguments, "model", "dataset")
     for name, least in (("batch_size", 1), ("queries_shown", 1), ("bootstrap", 0), ("seed", 0)):
-        if getattr(arguments, name) < least:
-            raise UserError(f"--{name} {getattr(arguments, name)} must be at least {least}")
+        value = getattr(arguments, name)
+        if value < least:
+            raise UserError(f"--{name.replace('_', '-')} {value} must be at least {least}")
     sheet = arguments.contact_sheet
-    if sheet and Path(sheet).suffix.lower() not in PICTURES:
-        raise UserError(f"--contact_sheet {sheet} must end in one of {', '.join(PICTURES)}")
+    if sheet and Path(sheet).suffix.lower() not in IMAGE_SUFFIXES:
+        raise UserError(f"--contact-sheet {sheet} must end in one of {', '.join(IMAGE_SUFFIXES)}")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(EvaluateArguments, __doc__, argv)
     check(arguments)
 
     import torch
 
-    from unipt_train.data.pairs import load_rows
+    from modeling_unipt.common.atomic_files import write_json, write_text
+    from unipt_train.data.loading import load_rows
     from unipt_train.evaluation.measure import embed_rows, measure, training_setting
     from unipt_train.evaluation.models import BaselineProcessor, count_truncated, load_model, text_limit
+    from unipt_train.evaluation.query_sheet import write_query_sheet
+    from unipt_train.evaluation.report import benchmark_title, markdown, text_table
+    from unipt_train.metrics.person_retrieval.person_retrieval import DIRECTIONS
 
+    # Everything is loaded before anything is measured, so that a mistyped last name costs no hour of embedding.
     splits = {name: load_rows(name, arguments.split, ["image", "captions", "person_id"]) for name in arguments.dataset}
     models = {name: load_model(name) for name in arguments.model}
     device = "cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu"
+    directions = DIRECTIONS if arguments.direction == "both" else [arguments.direction]
     records = []
     for name, (model, processor) in models.items():
+        # Only the model that is measured lies in the GPU's memory.
         model.to(device)
         for dataset, rows in splits.items():
             embedded = embed_rows(model, processor, rows, arguments.batch_size)
-            met = "baseline" if isinstance(processor, BaselineProcessor) else training_setting(name, dataset)
-            about = {"model": name, "dataset": dataset, "split": arguments.split, "setting": met}
-            about["benchmark"] = benchmark_title(dataset)
-            about |= {"average_precision": arguments.average_precision, "text_limit": text_limit(processor)}
-            about["captions_truncated"] = count_truncated(processor, embedded.captions)
-            for direction in DIRECTIONS if arguments.direction == "both" else [arguments.direction]:
-                options = (arguments.average_precision, arguments.bootstrap, arguments.seed)
-                records.append({**about, "direction": direction, **measure(embedded, direction, *options)})
+            is_baseline = isinstance(processor, BaselineProcessor)
+            about = {
+                "model": name,
+                "dataset": dataset,
+                "split": arguments.split,
+                "setting": "baseline" if is_baseline else training_setting(name, dataset),
+                "benchmark": benchmark_title(dataset),
+                "average_precision": arguments.average_precision,
+                "text_limit": text_limit(processor),
+                "captions_truncated": count_truncated(processor, embedded.captions),
+            }
+            for direction in directions:
+                metrics = measure(embedded, direction, arguments.average_precision, arguments.bootstrap, arguments.seed)
+                records.append(about | {"direction": direction} | metrics)
         model.to("cpu")
-    print_table(records)
+    print(text_table(records))
+    for path in filter(None, (arguments.output, arguments.table)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     if arguments.output:
-        write_json(records, arguments.output)
+        write_json(arguments.output, records)
     if arguments.table:
-        write_aside(arguments.table, markdown(records))
+        write_text(arguments.table, markdown(records))
     if arguments.contact_sheet:
-        write_contact_sheet(arguments.contact_sheet, rows, embedded, arguments.queries_shown, arguments.seed)
+        write_query_sheet(arguments.contact_sheet, rows, embedded, arguments.queries_shown, arguments.seed)
 
 
 if __name__ == "__main__":

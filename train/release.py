@@ -2,174 +2,194 @@
 
     make release          # or: python train/release.py --work runs/release
 
-About an hour and a half on two cores. Every stage is a command of this project; a stage that is complete is left
-alone, so it can be interrupted. The seeds are used for nothing else: 9001 and 9002 for the tiny CLIP, 9400 for its
-calibration, 9100 for the sample dataset, 9200 for pre-training, 9300 for the benchmark. The results are copied over the
-released folders at the end.
+This takes about an hour and a half on two cores. Every stage is a command of this project. A stage that is complete is
+left alone, so the command can be stopped and started again. At the end the results replace the released folders.
+
+Each seed of the renderer serves one purpose only: 9001 and 9002 the tiny CLIP, 9400 its calibration, 9100 the sample
+dataset, 9200 pre-training, 9300 the benchmark. If only the modelling code changed, `make hub-code` is enough.
 """
 
 import argparse
 import json
 import platform
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from transformers import CLIPModel, CLIPProcessor, PreTrainedModel
+
+from dataset_builders.divide.reading import load_vocabulary
+from dataset_builders.measure.agreement import agreement_table
+from dataset_builders.measure.truth import read_truth
+from modeling_unipt.common.atomic_files import write_text
 from modeling_unipt.common.user_errors import run_command
-from unipt_train.studies.commands import LAUNCH, PYTHON, RENDER, ROOT, command_line, run_stages
+from modeling_unipt.loading import load_unipt
+from unipt_train.evaluation.measure import training_setting
+from unipt_train.evaluation.scorer_agreement import held_out_agreement
+from unipt_train.publishing.card import CARDS, Facts, read_records, write_model_card
+from unipt_train.studies.commands import (
+    LAUNCH,
+    PYTHON,
+    RELEASED_SCORER,
+    ROOT,
+    Command,
+    build_luperson_t,
+    command_line,
+    evaluate,
+    read_benchmark,
+    render_benchmark,
+    render_people,
+    require_clone,
+)
+from unipt_train.studies.results import oracle_rank_1
+from unipt_train.studies.running import Stage, run_stages
 
-CARDS = Path(__file__).parent / "cards"
+RELEASED_MODEL = "unipt/unipt-tiny"
 MACHINE = f"{platform.machine()}, two CPU cores, no accelerator"
+BENCHMARK = {"identities": 2250, "views": 4, "seed": 9300, "test": 200, "val": 50}
+STEPS = 2500
+# The folder that the commands in the model's card work in, on the machine of whoever types them.
+CARD_WORK = "runs/card"
 
 
-def clip_stages(work):
+def clip_stages(work: str) -> list[Stage]:
+    """The stages that train the tiny CLIP."""
+    train: Command = [*PYTHON, "train/train_clip.py", "--renders", f"{work}/clip-renders"]
+    train += ["--held-out", f"{work}/clip-held-out", "--output-dir", f"{work}/clip-tiny"]
     return [
-        (
+        Stage(
             "Render for the tiny CLIP",
-            "People of seeds 9001 and 9002, used nowhere else.",
-            [*RENDER, "--output", f"{work}/clip-renders", "--identities", 30000, "--views", 1, "--seed", 9001]
-            + ["--layout", "images"],
+            "People of seed 9001.",
+            render_people(f"{work}/clip-renders", 30000, 1, 9001),
         ),
-        (
+        Stage(
             "Render its held-out people",
-            "For its accuracy.",
-            [*RENDER, "--output", f"{work}/clip-held-out", "--identities", 1000, "--views", 1, "--seed", 9002]
-            + ["--layout", "images"],
+            "People of seed 9002, to measure its accuracy.",
+            render_people(f"{work}/clip-held-out", 1000, 1, 9002),
         ),
-        (
+        Stage(
             "Train the tiny CLIP",
             "On prompts of single attributes.",
-            [*PYTHON, "train/train_clip.py", "--renders", f"{work}/clip-renders", "--held_out", f"{work}/clip-held-out"]
-            + ["--output_dir", f"{work}/clip-tiny", "--max_steps", 2000, "--seed", 9000],
+            [*train, "--max-steps", 2000, "--seed", 9000],
         ),
     ]
 
 
-def luperson_t(work, name, recipe, seed, captions):
-    return [*PYTHON, "-m", "dataset_builders.luperson_t", "--images", f"{work}/{name}-renders/images"] + [
-        "--truth", f"{work}/{name}-renders/truth.jsonl", "--scorer", "unipt/clip-tiny", "--recipe", recipe,
-        "--output", f"{work}/{name}",
-        "--seed", seed, "--captions-per-image", captions, "--license", "apache-2.0",
-    ]  # fmt: skip
-
-
-def render_benchmark(work):
-    return [*RENDER, "--output", f"{work}/benchmark", "--identities", 2250, "--views", 4, "--seed", 9300] + [
-        "--test-identities", 200, "--val-identities", 50, "--layout", "cuhk-pedes",
-    ]  # fmt: skip
-
-
-def read_benchmark(work):
-    return [*PYTHON, "-m", "dataset_builders.benchmarks", "cuhk-pedes"] + [
-        "--source", f"{work}/benchmark", "--output", f"{work}/cuhk-pedes", "--allow-partial",
-    ]  # fmt: skip
-
-
-def evaluate(work, *models):
-    return [*PYTHON, "train/evaluate_retrieval.py", "--model", *models, "--dataset", f"{work}/cuhk-pedes"]
-
-
-def calibration_stages(work):
-    calibrate = [*PYTHON, "-m", "dataset_builders.calibrate", "--scorer", "unipt/clip-tiny"]
-    calibrate += ["--images", f"{work}/calibration-renders/images"]
+def calibration_stages(work: str) -> list[Stage]:
+    """The stages that calibrate the released CLIP."""
+    people = f"{work}/calibration-renders"
+    calibrate: Command = [*PYTHON, "-m", "dataset_builders.calibrate", "--scorer", RELEASED_SCORER]
     return [
-        (
+        Stage(
             "Render people to calibrate on",
-            "Of seed 9400, used for nothing else.",
-            [*RENDER, "--output", f"{work}/calibration-renders", "--identities", 3000, "--views", 1, "--seed", 9400]
-            + ["--layout", "images"],
+            "People of seed 9400.",
+            render_people(people, 3000, 1, 9400),
         ),
-        (
+        Stage(
             "Calibrate the released CLIP",
-            "Temperatures, priors and thresholds of the recipe best, stored beside it.",
-            [*calibrate, "--truth", f"{work}/calibration-renders/truth.jsonl"],
+            "Temperatures, priors and thresholds of the recipe best are stored beside it.",
+            [*calibrate, "--images", f"{people}/images", "--truth", f"{people}/truth.jsonl"],
         ),
     ]
 
 
-def model_stages(work):
+def released_luperson_t(work: str, name: str, recipe: str, seed: int, captions: int) -> Command:
+    """Build the dataset ``name`` of the people rendered for it, with what its card says of them."""
+    people = f"{work}/{name}-renders"
+    build = build_luperson_t(people, f"{work}/{name}", recipe, seed, captions)
+    return [*build, "--truth", f"{people}/truth.jsonl", "--license", "apache-2.0"]
+
+
+def model_stages(work: str) -> list[Stage]:
+    """The stages that build the sample dataset and train the model."""
+    pretrain: Command = [*LAUNCH, "train/pretrain.py", "--config", "train/configs/pretrain_tiny.yaml"]
+    finetune: Command = [*LAUNCH, "train/finetune.py", "--config", "train/configs/finetune_tiny.yaml"]
     return [
-        (
+        Stage(
             "Render the sample's people",
             "1,000 people, one view each.",
-            [*RENDER, "--output", f"{work}/luperson-t-renders", "--identities", 1000, "--views", 1, "--seed", 9100]
-            + ["--layout", "images"],
+            render_people(f"{work}/luperson-t-renders", 1000, 1, 9100),
         ),
-        ("Build the sample dataset", "LUPerson-T in small.", luperson_t(work, "luperson-t", "best", 0, 2)),
-        (
+        Stage(
+            "Build the sample dataset",
+            "LUPerson-T in small.",
+            released_luperson_t(work, "luperson-t", "best", seed=0, captions=2),
+        ),
+        Stage(
             "Render the pre-training people",
-            "Unlabelled, as LUPerson.",
-            [*RENDER, "--output", f"{work}/pretraining-renders", "--identities", 6000, "--views", 2, "--seed", 9200]
-            + ["--layout", "images"],
+            "Unlabelled people, who stand in for LUPerson.",
+            render_people(f"{work}/pretraining-renders", 6000, 2, 9200),
         ),
-        ("Build the pre-training dataset", "Pseudo-texts.", luperson_t(work, "pretraining", "paper", 1, 4)),
-        ("Render the benchmark", "In CUHK-PEDES's layout; 200 test people.", render_benchmark(work)),
-        ("Read the benchmark", "Parquet.", read_benchmark(work)),
-        (
+        Stage(
+            "Build the pre-training dataset",
+            "Its captions are pseudo-texts.",
+            released_luperson_t(work, "pretraining", "paper", seed=1, captions=4),
+        ),
+        Stage(
+            "Render the benchmark",
+            "In CUHK-PEDES's layout, with 200 test people.",
+            render_benchmark(f"{work}/benchmark", **BENCHMARK),
+        ),
+        Stage(
+            "Read the benchmark",
+            "It becomes a dataset of Parquet files.",
+            read_benchmark(f"{work}/benchmark", f"{work}/cuhk-pedes"),
+        ),
+        Stage(
             "Pre-train",
-            "The released model's first half.",
-            [*LAUNCH, "train/pretrain.py", "--config", "train/configs/pretrain_tiny.yaml", "--max_steps", 2500]
-            + ["--dataset", f"{work}/pretraining", "--output_dir", f"{work}/pretrained"],
+            "The first half of the released model's training.",
+            [*pretrain, "--max-steps", STEPS, "--dataset", f"{work}/pretraining", "--output-dir", f"{work}/pretrained"],
         ),
-        (
+        Stage(
             "Fine-tune",
-            "The released model's second half.",
-            [*LAUNCH, "train/finetune.py", "--config", "train/configs/finetune_tiny.yaml", "--max_steps", 2500]
-            + ["--model", f"{work}/pretrained", "--dataset", f"{work}/cuhk-pedes", "--output_dir", f"{work}/finetuned"],
+            "The second half of the released model's training.",
+            [*finetune, "--max-steps", STEPS, "--model", f"{work}/pretrained", "--dataset", f"{work}/cuhk-pedes"]
+            + ["--output-dir", f"{work}/finetuned"],
         ),
     ]
 
 
-def oracle_rank_1(folder):
-    """Rank-1 in percent of the benchmark's oracle."""
-    from dataset_builders.synthetic_pedestrians.oracle import oracle_rank1, read_benchmark
-
-    return oracle_rank1(*read_benchmark(folder / "truth.jsonl", folder / "reid_raw.json"))
-
-
-def save_half(model, folder):
+def save_half(model: PreTrainedModel, folder: Path) -> None:
     """Save weights as float16 (half the size) under a configuration that loads them back as float32."""
     model.half().save_pretrained(folder)
-    path = Path(folder) / "config.json"
+    path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config["dtype"] = "float32"
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def fill_card(name, **values):
+def fill_card(name: str, **values: str) -> str:
     """The text of ``cards/<name>.md`` with its ``$placeholders`` filled."""
     return Template((CARDS / f"{name}.md").read_text(encoding="utf-8")).substitute(machine=MACHINE, **values)
 
 
-def release_clip(work):
-    from transformers import CLIPModel, CLIPProcessor
-
-    from dataset_builders.agreement import agreement_table, read_truth
-    from dataset_builders.divide.reading import load_vocabulary
-    from unipt_train.train_clip import held_out_agreement
-
-    target, source = ROOT / "unipt" / "clip-tiny", Path(work) / "clip-tiny"
+def release_clip(work: str) -> None:
+    """Replace unipt/clip-tiny by the CLIP that was trained."""
+    source = Path(work) / "clip-tiny"
+    target = ROOT / RELEASED_SCORER
     shutil.rmtree(target, ignore_errors=True)
     save_half(CLIPModel.from_pretrained(source), target)
     CLIPProcessor.from_pretrained(source).save_pretrained(target)
     held_out = f"{work}/clip-held-out"
     truth = read_truth(f"{held_out}/truth.jsonl")
+    # The released weights are measured, which are rounded to float16.
     table = agreement_table(held_out_agreement(str(target), load_vocabulary(), truth, held_out))
-    (target / "README.md").write_text(fill_card("clip-tiny", table=table), encoding="utf-8")
+    write_text(target / "README.md", fill_card("clip-tiny", table=table))
     print(f"released {target.relative_to(ROOT)}")
 
 
-def release_dataset(work):
+def release_dataset(work: str) -> None:
+    """Replace luperson-t by the sample dataset that was built."""
     target = ROOT / "luperson-t"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(Path(work) / "luperson-t", target)
     print(f"released {target.relative_to(ROOT)}")
 
 
-def release_model(work):
-    from modeling_unipt.loading import load_unipt
-
-    target = ROOT / "unipt" / "unipt-tiny"
+def release_model(work: str) -> None:
+    """Replace unipt/unipt-tiny, except its card, by the model that was fine-tuned."""
+    target = ROOT / RELEASED_MODEL
     model, processor = load_unipt(Path(work) / "finetuned")
     shutil.rmtree(target, ignore_errors=True)
     save_half(model, target)
@@ -179,39 +199,51 @@ def release_model(work):
     print(f"released {target.relative_to(ROOT)}")
 
 
-def write_unipt_card(work):
-    """Evaluate the released weights, which are rounded to float16, beside the pre-trained model, and write the card."""
-    from unipt_train.evaluation.measure import training_setting
-    from unipt_train.model_card import read_records, write_model_card
+def about_unipt_tiny(oracle: float) -> str:
+    """The text below the title of the model's card.
 
-    target, output = "unipt/unipt-tiny", f"{work}/evaluation.json"
-    command = evaluate(work, f"{work}/pretrained", target) + ["--output", output]
-    run_stages([("Evaluate what is released", "And what pre-training is worth alone.", command)])
+    Args:
+        oracle: Rank-1 in percent of the benchmark's oracle.
+    """
+    benchmark = f"{CARD_WORK}/benchmark"
+    dataset = f"{CARD_WORK}/cuhk-pedes"
+    again = [
+        render_benchmark(benchmark, **BENCHMARK),
+        read_benchmark(benchmark, dataset),
+        evaluate(dataset, RELEASED_MODEL),
+    ]
+    commands = "\n".join(command_line(command) for command in again)
+    return fill_card("unipt-tiny", oracle=f"{oracle:.1f}", commands=commands)
+
+
+def write_unipt_card(work: str) -> None:
+    """Evaluate the released weights, which are rounded to float16, beside the pre-trained model, and write the card."""
+    output = f"{work}/evaluation.json"
+    dataset = f"{work}/cuhk-pedes"
+    command = [*evaluate(dataset, f"{work}/pretrained", RELEASED_MODEL), "--output", output]
+    run_stages([Stage("Evaluate what is released", "And the pre-trained model alone, for comparison.", command)])
     records = read_records([output])
-    records[-1]["setting"] = training_setting(f"{work}/finetuned", f"{work}/cuhk-pedes")  # the released folder does not tell
-    again = (render_benchmark("runs/card"), read_benchmark("runs/card"), evaluate("runs/card", target))
-    about = fill_card(
-        "unipt-tiny",
-        oracle=f"{oracle_rank_1(Path(work) / 'benchmark'):.1f}",
-        commands="\n".join(command_line(command) for command in again),
-    )
-    write_model_card(
-        ROOT / target,
-        records,
+    for record in records:
+        if record["model"] == RELEASED_MODEL:
+            # The released folder has no build_settings.json, which would say it.
+            record["setting"] = training_setting(f"{work}/finetuned", dataset)
+    facts = Facts(
+        about=about_unipt_tiny(oracle_rank_1(f"{work}/benchmark")),
         license="apache-2.0",
-        about=about,
         hardware=MACHINE,
-        tags=["synthetic"],
+        tags=("synthetic",),
         trained_as=f"{work}/finetuned",
     )
+    write_model_card(ROOT / RELEASED_MODEL, records, facts)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--work", default="runs/release", help="folder for renders and training (default: runs/release)"
+        "--work", default="runs/release", help="folder for renders and trainings (default: runs/release)"
     )
     work = parser.parse_args(argv).work
+    require_clone()
     run_stages(clip_stages(work))
     release_clip(work)
     run_stages(calibration_stages(work))

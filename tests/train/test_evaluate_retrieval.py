@@ -94,7 +94,7 @@ def test_models_by_datasets_with_a_clip_as_baseline(benchmarks, tiny_unipt_folde
     assert row == f"| {models[1]} | {cells[0]} | {cells[1]} |"
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert min(sheet.size) > 200
-    assert not list(tmp_path.rglob("*partial*"))
+    assert not list(tmp_path.rglob("*partial*")) and not list(tmp_path.rglob(".aside-*"))
 
 
 def test_how_a_model_met_a_dataset_is_read_from_its_own_settings(tmp_path, monkeypatch):
@@ -138,7 +138,7 @@ def test_a_gallery_without_a_match_is_a_number_and_is_told(tiny_unipt_folder, tm
     (record,) = evaluate(tmp_path, *options)
     assert (record["queries"], record["gallery"], record["queries_without_match"]) == (3, 2, 1)
     assert record["R1"] == pytest.approx(200 / 3) and record["mINP"] == pytest.approx(200 / 3)
-    assert "1 queries have nothing of their person in the gallery and count as 0" in capsys.readouterr().out
+    assert "1 queries have no image or caption of their person in the gallery and count as 0" in capsys.readouterr().out
     shutil.rmtree(data)
     data = write_dataset(tmp_path / "none", {1: 1}, lambda person, view: [])
     with pytest.raises(UserError, match="none of the images has a caption"):
@@ -153,8 +153,8 @@ def test_images_of_any_mode_are_embedded(model, request):
         def select_columns(self, names):
             return self
 
-    picture = draw_person(3, 96, 32)
-    modes = [picture.convert(mode) for mode in ("RGB", "L", "P", "RGBA", "LA", "CMYK", "1", "I;16", "F")]
+    person = draw_person(3, 96, 32)
+    modes = [person.convert(mode) for mode in ("RGB", "L", "P", "RGBA", "LA", "CMYK", "1", "I;16", "F")]
     rows = Rows({"image": image, "person_id": n, "captions": [SENTENCE]} for n, image in enumerate(modes))
     embedded = embed_rows(*load_model(request.getfixturevalue(model)), rows, batch_size=4)
     assert embedded.image_embeds.shape[0] == len(modes) and np.isfinite(embedded.image_embeds).all()
@@ -165,10 +165,10 @@ def test_a_baseline_sees_the_whole_person(tiny_clip_folder):
     from unipt_train.evaluation.models import load_model
 
     _, processor = load_model(str(tiny_clip_folder))
-    picture = draw_person(0, 96, 32)
-    headless = picture.copy()
+    person = draw_person(0, 96, 32)
+    headless = person.copy()
     headless.paste((255, 0, 255), (0, 0, 32, 10))  # a centre crop would not have these rows
-    pixels = processor(images=[picture, headless])["pixel_values"]
+    pixels = processor(images=[person, headless])["pixel_values"]
     assert pixels.shape == (2, 3, 32, 32) and not (pixels[0] == pixels[1]).all()
 
 
@@ -189,9 +189,9 @@ def test_intervals_hold_what_resampling_people_one_by_one_gives():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--batch_size", "0"], "--batch_size 0 must be at least 1"),
+        (["--batch_size", "0"], "--batch-size 0 must be at least 1"),
         (["--bootstrap", "-1"], "--bootstrap -1 must be at least 0"),
-        (["--contact_sheet", "sheet.txt"], "--contact_sheet sheet.txt must end in one of .png"),
+        (["--contact_sheet", "sheet.txt"], "--contact-sheet sheet.txt must end in one of .png"),
         (["--split", "val"], "has no split 'val'; it has test"),
         (["--model", "./nowhere"], "model folder ./nowhere does not exist"),
         (["--model", "bert"], "is a BertModel, which does not compare images with texts"),

@@ -1,6 +1,7 @@
 """The card of a trained folder: what was measured, how it was made, no path of this machine; and its way to the Hub."""
 
 import json
+import logging
 import re
 import shutil
 
@@ -9,7 +10,8 @@ from huggingface_hub import ModelCard
 
 from modeling_unipt.common.user_errors import UserError
 from unipt_train.evaluation.report import benchmark_title, public_name
-from unipt_train.model_card import hours, loss_curves, main
+from unipt_train.model_card import main
+from unipt_train.publishing.card import TrainingStage, hours, loss_curves
 
 METRICS = {"R1": 71.256, "R5": 90.0, "R10": 95.0, "mAP": 66.5, "mINP": 51.0}
 LOG = [{"step": step, "loss": 1.0 / step, "samples_per_second": rate} for step, rate in ((100, 4.0), (150, 2.0))]
@@ -75,7 +77,7 @@ def test_what_is_not_recorded_is_said(trained, tmp_path):
     (trained / "build_settings.json").unlink()
     card = write(trained, tmp_path, [record(trained)])
     assert "How it was trained is not recorded" in card and re.search(r"## Training data\nnot recorded", card)
-    assert hours({"batch_size": 4}, [{"step": 1, "loss": 2.0}]) is None
+    assert hours(TrainingStage({"batch_size": 4}, [{"step": 1, "loss": 2.0}], None)) is None
 
 
 def test_how_the_checkpoint_was_chosen_is_said(trained, tmp_path):
@@ -115,8 +117,9 @@ def test_mistakes_are_told(trained, tmp_path):
         assert not (trained / "README.md").exists()
 
 
-def test_a_trained_folder_is_sent_in_one_commit_without_paths_of_this_machine(trained, tmp_path, hub, capsys):
+def test_a_trained_folder_is_sent_in_one_commit_without_paths_of_this_machine(trained, tmp_path, hub, caplog):
     options = ["--push-to-hub", "tuned", "--private"]
+    caplog.set_level(logging.INFO)
     write(trained, tmp_path, [record(trained)], *options)
     here = {path.name: path.read_bytes() for path in trained.iterdir() if path.name != "build_settings.json"}
     shown = {name: content for name, content in hub.files["me/tuned"].items() if name != ".gitattributes"}
@@ -126,7 +129,7 @@ def test_a_trained_folder_is_sent_in_one_commit_without_paths_of_this_machine(tr
     assert str(tmp_path).encode() not in b"".join(
         content for name, content in shown.items() if name.endswith(("md", "json"))
     )
-    assert f"me/tuned holds {trained}: {hub.endpoint}/me/tuned/commit/" in capsys.readouterr().out
+    assert f"me/tuned holds {trained}: {hub.endpoint}/me/tuned/commit/" in caplog.text
     sent = dict(hub.sent)
     write(trained, tmp_path, [record(trained, R1=72.0)], *options)
     assert dict(hub.sent) == sent and hub.commits["me/tuned"][-1] == {"README.md"}, "weights are not sent twice"
@@ -138,7 +141,7 @@ def test_without_leave_to_write_the_card_is_not_touched(trained, tmp_path, hub):
     assert not (trained / "README.md").exists()
 
 
-def test_the_pictures_of_losses_are_shown(tmp_path):
+def test_images_of_losses_are_shown(tmp_path):
     for name in ("pretrained_loss.png", "loss_curve.png", "other.png"):
         (tmp_path / name).write_bytes(b"")
     assert loss_curves(tmp_path) == ["![loss curve](loss_curve.png)", "![pretrained loss](pretrained_loss.png)"]

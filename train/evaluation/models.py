@@ -32,7 +32,7 @@ class BaselineProcessor:
 
     def __call__(
         self,
-        text: Sequence[str] | None = None,
+        text: list[str] | None = None,
         images: Sequence[Image.Image] | None = None,
         return_tensors: str = "pt",
         **steps: bool,

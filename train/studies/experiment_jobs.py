@@ -1,112 +1,147 @@
-"""The commands that make and measure the models of :mod:`experiments`, each a :class:`unipt_train.studies.jobs.Job`."""
+"""The commands that make and measure the models of :mod:`unipt_train.studies.experiments`, each a ``Job``."""
 
 import json
 from pathlib import Path
 
-from unipt_train.demo import BENCHMARK, UNLABELLED_VIEWS
-from unipt_train.studies.commands import PYTHON, RENDER
-from unipt_train.studies.experiments import FINETUNING, Finetuned
-from unipt_train.studies.jobs import Job
-
-CAPTIONS = 4
+from unipt_train.studies.commands import (
+    PYTHON,
+    Command,
+    build_luperson_t,
+    evaluate,
+    read_benchmark,
+    render_benchmark,
+    render_people,
+)
+from unipt_train.studies.demo_stages import (
+    BENCHMARK,
+    CAPTIONS_PER_IMAGE,
+    UNLABELLED_VIEWS,
+    benchmark_seed,
+    unlabelled_seed,
+)
+from unipt_train.studies.experiments import FINETUNING, IMAGES, Dataset, Experiment, Finetuned, Pretrained, Run
+from unipt_train.studies.running import Job
 
 
 class SeedJobs:
-    """The jobs of one seed, each listed once, after those that it needs.
+    """The jobs of one seed. Each method returns an output and lists its job, after those that it needs.
 
     Args:
-        times: pre-trainings take so many times their steps; ``work`` must be another folder for each such number.
+        seed: seed of people, weights and order.
+        work: folder for all seeds.
+        times: pre-trainings take this many times their steps. Each number needs a ``work`` of its own.
+
     Attributes:
-        jobs: output -> :class:`unipt_train.studies.jobs.Job`.
+        jobs: output -> its job, each once.
     """
 
-    def __init__(self, seed, work, times=1):
-        self.seed, self.home, self.times, self.jobs = seed, Path(work) / f"seed-{seed}", times, {}
+    def __init__(self, seed: int, work: Path | str, times: int = 1) -> None:
+        self.seed = seed
+        self.home = Path(work) / f"seed-{seed}"
+        self.times = times
+        self.jobs: dict[Path, Job] = {}
 
-    def _add(self, name, command, *needs, option="--output"):
-        output = self.home / name
-        self.jobs.setdefault(output, Job(output, [*command, option, output], needs))
+    def _add(self, output: Path, command: Command, *needs: Path) -> Path:
+        self.jobs.setdefault(output, Job(output, command, needs))
         return output
 
-    def _train(self, script, name, config, options, *needs):
-        command = [*PYTHON, f"train/{script}.py", "--cpu", "true", "--config", f"train/configs/{config}.yaml"]
-        return self._add(name, [*command, "--seed", self.seed, *options], *needs, option="--output_dir")
+    def _train(self, script: str, name: str, config: str, options: Command, *needs: Path) -> Path:
+        command: Command = [*PYTHON, f"train/{script}.py", "--cpu", "true"]
+        command += ["--config", f"train/configs/{config}.yaml", "--seed", self.seed, *options]
+        return self._add(self.home / name, [*command, "--output-dir", self.home / name], *needs)
 
-    def benchmark(self, domain):
+    def benchmark(self, domain: str) -> Path:
         """The folder of the benchmark of a rendered domain, as ``load_dataset`` reads it."""
-        suffix, seed = ("", 2000) if domain == "street" else (f"-{domain}", 3000)
-        people = ["--identities", BENCHMARK["identities"], "--views", BENCHMARK["views"], "--seed", seed + self.seed]
-        people += ["--test-identities", BENCHMARK["test"], "--val-identities", BENCHMARK["val"]]
-        people += ["--layout", "cuhk-pedes"] + ([] if domain == "street" else ["--domain", domain])
-        rendered = self._add(f"benchmark{suffix}", [*RENDER, *people])
-        read = [*PYTHON, "-m", "dataset_builders.benchmarks", "cuhk-pedes", "--source", rendered, "--allow-partial"]
-        return self._add(f"cuhk-pedes{suffix}", read, rendered)
+        suffix = "" if domain == "street" else f"-{domain}"
+        rendered = self.home / f"benchmark{suffix}"
+        seed = benchmark_seed(self.seed, domain)
+        self._add(rendered, render_benchmark(rendered, seed=seed, domain=domain, **BENCHMARK))
+        dataset = self.home / f"cuhk-pedes{suffix}"
+        return self._add(dataset, read_benchmark(rendered, dataset), rendered)
 
-    def dataset(self, dataset):
-        """The folder of a :class:`unipt_train.studies.experiments.Dataset`."""
-        size = "" if dataset.images == type(dataset)("").images else f"-{dataset.images}"
-        people = ["--identities", dataset.images // UNLABELLED_VIEWS, "--views", UNLABELLED_VIEWS]
-        people += ["--seed", 1000 + self.seed, "--layout", "images"]
-        images = self._add(f"unlabelled{size}", [*RENDER, *people])
-        build = [*PYTHON, "-m", "dataset_builders.luperson_t", "--images", images / "images"]
-        build += ["--scorer", "unipt/clip-tiny", "--recipe", dataset.recipe, "--seed", self.seed]
-        build += ["--captions-per-image", CAPTIONS]
-        return self._add(f"luperson-t-{dataset.name}", build, images)
+    def dataset(self, dataset: Dataset) -> Path:
+        """The folder of a dataset of image-text pairs."""
+        size = "" if dataset.images == IMAGES else f"-{dataset.images}"
+        people = self.home / f"unlabelled{size}"
+        identities = dataset.images // UNLABELLED_VIEWS
+        self._add(people, render_people(people, identities, UNLABELLED_VIEWS, unlabelled_seed(self.seed)))
+        output = self.home / f"luperson-t-{dataset.name}"
+        return self._add(
+            output, build_luperson_t(people, output, dataset.recipe, self.seed, CAPTIONS_PER_IMAGE), people
+        )
 
-    def vocabulary(self, recipe, templates):
-        """The folder of a vocabulary whose recipe has so many templates."""
-        fewer = [*PYTHON, "train/studies/fewer_templates.py", "--recipe", recipe, "--seed", self.seed]
-        return self._add(f"vocabulary-{templates}", [*fewer, "--templates", templates])
+    def vocabulary(self, recipe: str, templates: int) -> Path:
+        """The folder of a vocabulary whose recipe has ``templates`` templates."""
+        output = self.home / f"vocabulary-{templates}"
+        fewer: Command = [*PYTHON, "train/studies/fewer_templates.py", "--recipe", recipe, "--seed", self.seed]
+        return self._add(output, [*fewer, "--templates", templates, "--output", output])
 
-    def pretrained(self, model, steps=None):
-        """The folder of a :class:`unipt_train.studies.experiments.Pretrained`, or with ``steps=0`` of what its pre-training begins with."""
-        data, name = self.dataset(model.dataset), model.name if steps is None else f"{model.name}-untrained"
-        steps = model.steps * self.times if steps is None else steps
-        options, needs = ["--dataset", data, "--max_steps", steps, *model.options], [data]
+    def pretrained(self, model: Pretrained) -> Path:
+        """The folder of a pre-trained model."""
+        return self._pretrain(model, model.name, model.steps * self.times)
+
+    def untrained(self, model: Pretrained) -> Path:
+        """The folder of the model that the pre-training of ``model`` begins with."""
+        return self._pretrain(model, f"{model.name}-untrained", 0)
+
+    def _pretrain(self, model: Pretrained, name: str, steps: int) -> Path:
+        data = self.dataset(model.dataset)
+        options: Command = ["--dataset", data, "--max-steps", steps, *model.options]
+        needs = [data]
         if model.templates:
-            needs.append(self.vocabulary(model.dataset.recipe, model.templates))
-            options += ["--attributes", needs[-1] / "vocabulary.yaml"]
+            vocabulary = self.vocabulary(model.dataset.recipe, model.templates)
+            needs.append(vocabulary)
+            options += ["--attributes", vocabulary / "vocabulary.yaml"]
         return self._train("pretrain", name, f"pretrain_tiny_{model.config}", options, *needs)
 
-    def model(self, model):
-        """The folder of a :class:`unipt_train.studies.experiments.Pretrained` or :class:`unipt_train.studies.experiments.Finetuned`."""
-        if not isinstance(model, Finetuned):
+    def model(self, model: Pretrained | Finetuned) -> Path:
+        """The folder of a model."""
+        if isinstance(model, Pretrained):
             return self.pretrained(model)
-        data, start = self.benchmark(model.domain), self.start(model)
-        options = ["--model", start, "--dataset", data, "--max_steps", FINETUNING, *model.options]
+        data = self.benchmark(model.domain)
+        start = self.start(model)
+        options: Command = ["--model", start, "--dataset", data, "--max-steps", FINETUNING, *model.options]
         return self._train("finetune", model.name, "finetune_tiny", options, data, start)
 
-    def start(self, model):
-        """The folder of what a :class:`unipt_train.studies.experiments.Finetuned` is fine-tuned from."""
-        if len(model.person) == 2:
+    def start(self, model: Finetuned) -> Path:
+        """The folder of the model that fine-tuning starts from."""
+        if len(model.pretrained_encoders) == 2:
             return self.pretrained(model.start)
-        untrained = self.pretrained(model.start, steps=0)
-        if not model.person:
+        untrained = self.untrained(model.start)
+        if not model.pretrained_encoders:
             return untrained
-        folders = {"vision": untrained, "text": untrained, model.person[0]: self.pretrained(model.start)}
-        mix = [*PYTHON, "train/studies/mix_encoders.py", "--vision", folders["vision"], "--text", folders["text"]]
-        return self._add(f"{model.start.name}-{model.person[0]}", mix, *folders.values())
+        (encoder,) = model.pretrained_encoders
+        folders = {"vision": untrained, "text": untrained} | {encoder: self.pretrained(model.start)}
+        output = self.home / f"{model.start.name}-{encoder}"
+        mix: Command = [*PYTHON, "train/studies/mix_encoders.py"]
+        mix += ["--vision", folders["vision"], "--text", folders["text"], "--output", output]
+        return self._add(output, mix, *folders.values())
 
-    def result(self, run):
-        """The JSON file of a :class:`unipt_train.studies.experiments.Run`'s evaluation."""
-        data, model = self.benchmark(run.domain), self.model(run.model)
-        name = model.name + ("" if run.domain == "street" else f"-on-{run.domain}") + ".json"
-        measure = [*PYTHON, "train/evaluate_retrieval.py", "--dataset", data, "--model", model]
-        return self._add(name, measure, data, model)
+    def result(self, run: Run) -> Path:
+        """The JSON file of a run's evaluation."""
+        data = self.benchmark(run.domain)
+        model = self.model(run.model)
+        suffix = "" if run.domain == "street" else f"-on-{run.domain}"
+        output = self.home / f"{run.model.name}{suffix}.json"
+        return self._add(output, [*evaluate(data, model), "--output", output], data, model)
 
 
-def jobs_of(experiments, work, times=1):
-    """The :class:`unipt_train.studies.jobs.Job` of all runs, each once, after what it needs; ``times`` as in :class:`SeedJobs`."""
-    by_seed = {}
+def jobs_of(experiments: dict[str, Experiment], work: Path | str, times: int = 1) -> list[Job]:
+    """The jobs of all runs, each once, after what it needs; for ``work`` and ``times`` see :class:`SeedJobs`."""
+    by_seed: dict[int, SeedJobs] = {}
     for experiment in experiments.values():
         for seed in experiment.seeds:
+            of_seed = by_seed.setdefault(seed, SeedJobs(seed, work, times))
             for run in experiment.runs:
-                by_seed.setdefault(seed, SeedJobs(seed, work, times)).result(run)
-    return [job for jobs in by_seed.values() for job in jobs.jobs.values()]
+                of_seed.result(run)
+    jobs = []
+    for of_seed in by_seed.values():
+        jobs += of_seed.jobs.values()
+    return jobs
 
 
-def result_of(run, seed, work):
-    """The numbers of a run's evaluation, or None while it is not there."""
+def result_of(run: Run, seed: int, work: Path | str) -> dict[str, float] | None:
+    """The numbers of a run's evaluation, or None if it has not been made."""
     path = SeedJobs(seed, work).result(run)
     if not path.exists():
         return None

@@ -1,46 +1,68 @@
 """The questions that ``make reproduce`` answers: which models each compares, and on which people they are measured."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-IMAGES, STEPS, LONG, FINETUNING = 3600, 150, 360, 120
-TEMPERATURE = ("--logit_scale", 14.3, "--learnable_logit_scale", "true")
+IMAGES = 3600
+# Steps of pre-training: of the small comparisons, and of those where the size of a difference matters.
+STEPS = 150
+LONG = 360
+# Steps of every fine-tuning.
+FINETUNING = 120
+Options = tuple[str | int | float, ...]
+TEMPERATURE: Options = ("--logit-scale", 14.3, "--learnable-logit-scale", "true")
+FRESH: Options = ("--fresh-captions", "true")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """LUPerson-T of so many ``images`` by a ``recipe``."""
+    """LUPerson-T of ``images`` images, built by the dataset recipe ``recipe``."""
 
     recipe: str
     images: int = IMAGES
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """The recipe, and the number of images where it is not the usual one."""
         return self.recipe + (f"-{self.images}-images" if self.images != IMAGES else "")
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model pre-trained on ``dataset`` by train/configs/pretrain_tiny_``config``.yaml and further ``options``; its
-    fresh captions are made of so many ``templates`` or of all."""
+    """A pre-trained model.
+
+    Attributes:
+        name: its folder; no two models share one.
+        config: the end of the name of its configuration, train/configs/pretrain_tiny_CONFIG.yaml.
+        options: further options of train/pretrain.py.
+        templates: how many templates of the recipe fresh captions are made of; None means all.
+    """
 
     name: str
     dataset: Dataset
     config: str
     steps: int
-    options: tuple = ()
+    options: Options = ()
     templates: int | None = None
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """``start`` fine-tuned for ``FINETUNING`` steps; ``person`` names its encoders that keep their pre-training, the
-    rest begin anew."""
+    """A model fine-tuned for ``FINETUNING`` steps.
+
+    Attributes:
+        name: its folder; no two models share one.
+        start: the pre-trained model.
+        pretrained_encoders: which encoders come from ``start``; the others begin with the weights that its
+            pre-training began with.
+        domain: the rendered domain whose benchmark it is trained on.
+        options: further options of train/finetune.py.
+    """
 
     name: str
     start: Pretrained
-    person: tuple = ("vision", "text")
+    pretrained_encoders: tuple[str, ...] = ("vision", "text")
     domain: str = "street"
-    options: tuple = ()
+    options: Options = ()
 
 
 @dataclass(frozen=True)
@@ -54,38 +76,45 @@ class Run:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One question: its ``runs``, each for all ``seeds``; ``about`` calls ``STEPS`` {short}, ``LONG``
-    {long} and ``FINETUNING`` {finetuning}."""
+    """One question, which every run answers once for each seed.
+
+    Attributes:
+        about: what is compared, in Markdown; {short}, {long} and {finetuning} stand for ``STEPS``, ``LONG`` and
+            ``FINETUNING``.
+    """
 
     title: str
     about: str
-    runs: tuple
-    seeds: tuple = field(default=(0, 1, 2))
+    runs: tuple[Run, ...]
+    seeds: tuple[int, ...] = (0, 1, 2)
 
 
-def _recipe(dataset, training):
-    written = ("--caption_recipe", dataset) if training == "best" else ()
-    return Pretrained(f"dataset-{dataset}-training-{training}", Dataset(dataset), training, LONG, written)
+def _recipe(dataset: str, training: str) -> Pretrained:
+    """The training recipe ``training`` on the dataset recipe ``dataset``."""
+    # Only the recipe `best` makes fresh captions; they must be those of the dataset's own templates.
+    options = ("--caption-recipe", dataset) if training == "best" else ()
+    return Pretrained(f"dataset-{dataset}-training-{training}", Dataset(dataset), training, LONG, options)
 
 
-def _tempered(name, dataset, steps, *options, templates=None):
-    return Pretrained(name, dataset, "paper", steps, TEMPERATURE + options, templates)
+def _tempered(
+    name: str, steps: int, *options: str | float, images: int = IMAGES, templates: int | None = None
+) -> Pretrained:
+    """The training recipe `paper` with a learnable temperature and ``options``, on the dataset recipe `best`."""
+    return Pretrained(name, Dataset("best", images), "paper", steps, TEMPERATURE + options, templates)
 
 
 BEST = _recipe("best", "best")
-TEMPERED = _tempered("dataset-best-training-temperature", Dataset("best"), LONG)
-BASE = _tempered("options-none", Dataset("best"), STEPS)
-FRESH = ("--fresh_captions", "true")
-OPTION_FRESH = _tempered("options-fresh", Dataset("best"), STEPS, *FRESH)
-WITH_PGU = ("--granularity_loss_weight", 1)
+TEMPERED = _tempered("dataset-best-training-temperature", LONG)
+BASE = _tempered("options-none", STEPS)
+OPTION_FRESH = _tempered("options-fresh", STEPS, *FRESH)
 STREET = Finetuned("finetuned", BEST)
 STATION = Finetuned("finetuned-station", BEST, domain="station")
 
 EXPERIMENTS = {
     "pretraining": Experiment(
         "(a) What person pre-training is worth",
-        "After the same fine-tuning of {finetuning} steps. *Alone*: that encoder comes from the pre-trained model, the "
-        "other begins anew. The paper's claims 1 and 2.",
+        "All models were fine-tuned in the same way for {finetuning} steps. *Alone* means that this encoder comes from "
+        "the pre-trained model, and that the other one begins untrained. These are the paper's claims 1 and 2.",
         (
             Run("no person pre-training", Finetuned("finetuned-none", BEST, ())),
             Run("text encoder alone", Finetuned("finetuned-text", BEST, ("text",))),
@@ -95,36 +124,38 @@ EXPERIMENTS = {
     ),
     "mlm": Experiment(
         "(b) With and without masked language modelling",
-        "Zero-shot after {long} steps by recipe paper with a learnable temperature. The paper's claim 3.",
+        "Rank-1 before any fine-tuning, after {long} steps of pre-training by the recipe `paper` with a learnable "
+        "temperature. This is the paper's claim 3.",
         (
-            Run("without", _tempered("without-mlm", Dataset("best"), LONG, "--mlm_loss_weight", 0)),
+            Run("without", _tempered("without-mlm", LONG, "--mlm-loss-weight", 0)),
             Run("with", TEMPERED),
         ),
     ),
     "granularity": Experiment(
         "(c) With and without prototype-based granularity unification (PGU)",
-        "After {finetuning} steps of fine-tuning of the same pre-trained model. The paper's claim 4.",
+        "The same pre-trained model was fine-tuned for {finetuning} steps. This is the paper's claim 4.",
         (
             Run("without", STREET),
-            Run("with", Finetuned("finetuned-pgu", BEST, options=WITH_PGU)),
+            Run("with", Finetuned("finetuned-pgu", BEST, options=("--granularity-loss-weight", 1))),
         ),
     ),
     "finetuning": Experiment(
         "Options of fine-tuning",
-        "After {finetuning} steps of fine-tuning of the same pre-trained model. Ranking is the paper's L_rk; SDM is "
-        "IRRA's similarity distribution matching in its place; balanced batches hold four captions of each person.",
+        "The same pre-trained model was fine-tuned for {finetuning} steps. *Ranking* is the paper's ranking loss; "
+        "*SDM* is IRRA's similarity distribution matching in its place. Balanced batches hold four captions of "
+        "each person.",
         (
             Run("ranking, shuffled captions", STREET),
-            Run("SDM", Finetuned("finetuned-sdm", BEST, options=("--matching_loss", "sdm"))),
-            Run("balanced batches", Finetuned("finetuned-balanced", BEST, options=("--captions_per_person", 4))),
+            Run("SDM", Finetuned("finetuned-sdm", BEST, options=("--matching-loss", "sdm"))),
+            Run("balanced batches", Finetuned("finetuned-balanced", BEST, options=("--captions-per-person", 4))),
         ),
-        (0,),
+        seeds=(0,),
     ),
     "recipes": Experiment(
         "(d) Dataset recipe x training recipe",
-        "Zero-shot, the same images and {long} steps. *Dataset*: how LUPerson-T was built of them; *training*: how "
-        "the model was pre-trained on it. Synonyms, detail of the captions and training options of `best` were chosen "
-        "on seed 0; seeds 1 and 2 were looked at once, for this table.",
+        "Rank-1 before any fine-tuning, after {long} steps of pre-training on the same images. *Dataset* names the "
+        "recipe that built LUPerson-T, *training* the recipe of pre-training. The synonyms, the detail of the captions "
+        "and the training options of `best` were chosen on seed 0. Seeds 1 and 2 were looked at once, for this table.",
         (
             *(
                 Run(f"dataset {dataset}, training {training}", _recipe(dataset, training))
@@ -136,31 +167,33 @@ EXPERIMENTS = {
     ),
     "templates": Experiment(
         "(e) Number of templates",
-        "Zero-shot after {short} steps by recipe paper with a learnable temperature and, on dataset recipe best, fresh "
-        "captions made of so many of its templates, drawn at random. The paper's claim 5.",
+        "Rank-1 before any fine-tuning, after {short} steps of pre-training by the recipe `paper` with a learnable "
+        "temperature. Each epoch has fresh captions, which are made of that many templates of the dataset recipe "
+        "`best`, drawn at random. This is the paper's claim 5.",
         (
             *(
-                Run(str(count), _tempered(f"templates-{count}", Dataset("best"), STEPS, *FRESH, templates=count))
+                Run(str(count), _tempered(f"templates-{count}", STEPS, *FRESH, templates=count))
                 for count in (114, 228, 456)
             ),
             Run("all (1,570)", OPTION_FRESH),
         ),
-        (0,),
+        seeds=(0,),
     ),
     "images": Experiment(
         "(f) Number of images",
-        "Zero-shot after {short} steps by recipe paper with a learnable temperature. The paper's claim 5.",
+        "Rank-1 before any fine-tuning, after {short} steps of pre-training by the recipe `paper` with a learnable "
+        "temperature. This is the paper's claim 5.",
         (
-            Run("half", _tempered("images-half", Dataset("best", IMAGES // 2), STEPS)),
+            Run("half", _tempered("images-half", STEPS, images=IMAGES // 2)),
             Run(f"same ({IMAGES:,})", BASE),
-            Run("double", _tempered("images-double", Dataset("best", IMAGES * 2), STEPS)),
+            Run("double", _tempered("images-double", STEPS, images=IMAGES * 2)),
         ),
-        (0,),
+        seeds=(0,),
     ),
     "domains": Experiment(
         "(g) Other cameras, palette and caption style",
-        "Two rendered domains. The model was pre-trained on `street`; fine-tunings took {finetuning} steps. The "
-        "paper's claim 6.",
+        "There are two rendered domains, `street` and `station`. The model was pre-trained on `street`; each "
+        "fine-tuning took {finetuning} steps. This is the paper's claim 6.",
         tuple(
             Run(f"{name}, measured on {domain}", model, domain)
             for name, model in (
@@ -170,33 +203,34 @@ EXPERIMENTS = {
             )
             for domain in ("street", "station")
         ),
-        (0,),
+        seeds=(0,),
     ),
     "options": Experiment(
         "(h) Each option of the training recipe best alone",
-        "Zero-shot after {short} steps; the base is recipe paper with a learnable temperature, dataset recipe best. "
-        "Negatives are weighed, and attributes predicted, by what fresh captions tell.",
+        "Rank-1 before any fine-tuning, after {short} steps of pre-training. The base, *none*, is the recipe `paper` "
+        "with a learnable temperature on the dataset recipe `best`. The weights of negatives and the attribute loss "
+        "need fresh captions, because they use the attributes that a caption states.",
         (
             Run("none", BASE),
             Run(
                 "repeats are no negatives",
-                _tempered("options-repeats", Dataset("best"), STEPS, "--exclude_repeats", "true"),
+                _tempered("options-repeats", STEPS, "--exclude-repeats", "true"),
             ),
             Run("fresh captions", OPTION_FRESH),
             Run(
                 "fresh captions, weighed negatives",
-                _tempered("options-weighed", Dataset("best"), STEPS, *FRESH, "--weigh_negatives", "true"),
+                _tempered("options-weighed", STEPS, *FRESH, "--weigh-negatives", "true"),
             ),
             Run(
                 "contrast of the masked text",
-                _tempered("options-masked", Dataset("best"), STEPS, "--mask_contrast", "true"),
+                _tempered("options-masked", STEPS, "--mask-contrast", "true"),
             ),
             Run(
                 "fresh captions, attribute loss",
-                _tempered("options-attributes", Dataset("best"), STEPS, *FRESH, "--attribute_loss_weight", 1),
+                _tempered("options-attributes", STEPS, *FRESH, "--attribute-loss-weight", 1),
             ),
             Run("all of them (recipe best)", Pretrained("options-all", Dataset("best"), "best", STEPS)),
         ),
-        (0,),
+        seeds=(0,),
     ),
 }

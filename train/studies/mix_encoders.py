@@ -1,41 +1,58 @@
-"""A UniPT model whose vision encoder comes from one checkpoint and whose text encoder from another.
+"""Write a UniPT model whose vision encoder comes from one checkpoint and whose text encoder from another.
 
     python train/studies/mix_encoders.py --vision runs/pretrained --text runs/untrained --output runs/vision-alone
 
-Each encoder keeps its projection. It is the start for measuring what pre-training is worth to one encoder alone.
+Each encoder keeps its projection. Fine-tuning such a model measures what pre-training is worth to one encoder alone.
 """
 
 import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
 
+from modeling_unipt.common.output_folders import finish_output, start_output
 from modeling_unipt.common.user_errors import UserError, run_command
 
+logger = logging.getLogger(__name__)
 OF_TEXT = ("text_model.", "text_projection.")
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vision", required=True, help="folder or Hub name of the UniPT model to take it from")
-    parser.add_argument("--text", required=True, help="folder or Hub name of the UniPT model to take it from")
-    parser.add_argument("--output", required=True, help="folder for the model; must be new")
-    arguments = parser.parse_args(argv)
+def mix_encoders(vision: str, text: str, output: Path | str) -> None:
+    """Make the model folder ``output`` of the vision encoder of ``vision`` and the text encoder of ``text``.
 
-    from modeling_unipt.common.output_folders import finish_output, start_output
+    Args:
+        vision: folder or Hub name of a UniPT model, which also gives everything that belongs to no encoder.
+        text: folder or Hub name of another one of the same sizes.
+
+    Raises:
+        UserError: a model cannot be loaded, or the two differ in architecture.
+    """
+    # Loading torch takes seconds, which --help should not.
     from modeling_unipt.loading import load_unipt
 
-    folder = start_output(arguments.output, {"command": "mix", **vars(arguments)})
+    folder = start_output(output, {"command": "mix", "vision": vision, "text": text, "output": str(output)})
     if folder is None:
         return
-    model, processor = load_unipt(arguments.vision)
-    other = load_unipt(arguments.text)[0].state_dict()
-    taken = {name: weights for name, weights in other.items() if name.startswith(OF_TEXT)}
+    model, processor = load_unipt(vision)
+    other = load_unipt(text)[0].state_dict()
+    of_text = {name: weights for name, weights in other.items() if name.startswith(OF_TEXT)}
     try:
-        model.load_state_dict(taken, strict=False)
+        model.load_state_dict(of_text, strict=False)
     except RuntimeError:
-        raise UserError(f"{arguments.vision} and {arguments.text} differ in architecture and cannot be mixed") from None
+        raise UserError(f"{vision} and {text} differ in architecture and cannot be mixed") from None
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    finish_output(folder, arguments.output)
-    print(f"wrote {arguments.output}")
+    finish_output(folder, output)
+    logger.info("wrote %s", output)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vision", required=True, help="folder or Hub name of the model that gives the vision encoder")
+    parser.add_argument("--text", required=True, help="folder or Hub name of the model that gives the text encoder")
+    parser.add_argument("--output", required=True, help="folder for the model; must be new")
+    arguments = parser.parse_args(argv)
+    mix_encoders(arguments.vision, arguments.text, arguments.output)
 
 
 if __name__ == "__main__":

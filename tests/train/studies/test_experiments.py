@@ -11,7 +11,7 @@ from tests.helpers.paths import ROOT
 from unipt_train.reproduce import cost, markdown
 from unipt_train.studies.experiment_jobs import jobs_of, result_of
 from unipt_train.studies.experiments import EXPERIMENTS, LONG
-from unipt_train.studies.jobs import TOOK
+from unipt_train.studies.running import TOOK
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_the_table_says_what_is_missing_and_gives_mean_and_spread(tmp_path):
     assert "| with | missing | missing, missing, missing |" in text
     assert "Missing as a whole: `images`." in text and "| half |" not in text
     longer = markdown(experiment, {"mlm": rows, "images": images}, times=2)
-    assert f"Zero-shot after {LONG} steps" in text and f"Zero-shot after {2 * LONG} steps" in longer
+    assert f"after {LONG} steps of pre-training" in text and f"after {2 * LONG} steps of pre-training" in longer
 
 
 def test_the_logs_say_what_it_cost(tmp_path):
@@ -102,8 +102,7 @@ def test_mixed_encoders(tiny_config, tiny_processor, tmp_path):
         UniPTModel(tiny_config()).save_pretrained(tmp_path / name)
         tiny_processor.save_pretrained(tmp_path / name)
     command = [sys.executable, "train/studies/mix_encoders.py", "--vision", tmp_path / "a", "--text", tmp_path / "b"]
-    root = ROOT
-    subprocess.run([*command, "--output", tmp_path / "mixed"], cwd=root, check=True, capture_output=True)
+    subprocess.run([*command, "--output", tmp_path / "mixed"], cwd=ROOT, check=True, capture_output=True)
     a, b, mixed = (load_unipt(tmp_path / name)[0].state_dict() for name in ("a", "b", "mixed"))
     for name, weights in mixed.items():
         source = b if name.startswith(("text_model.", "text_projection.")) else a

@@ -1,10 +1,14 @@
-"""Commands side by side: order, what is complete, what fails."""
+"""Commands one after the other and side by side: order, what is complete, what fails."""
 
+import logging
 import sys
 
+import pytest
+
 from modeling_unipt.common.parallel import usable_cores
-from unipt_train.studies import jobs as jobs_module
-from unipt_train.studies.jobs import Job, run_jobs
+from modeling_unipt.common.user_errors import UserError
+from unipt_train.studies import running
+from unipt_train.studies.running import Job, Stage, run_jobs, run_stages
 
 
 def writes(path, *needs, code=""):
@@ -37,7 +41,7 @@ def test_a_failure_is_told_and_so_is_what_needed_it_and_the_rest_goes_on(tmp_pat
 
 
 def test_of_those_that_could_start_the_first_listed_does(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs_module, "usable_cores", lambda: [min(usable_cores())])
+    monkeypatch.setattr(running, "usable_cores", lambda: [min(usable_cores())])
     order = tmp_path / "order"
     note = "with open({!r}, 'a') as file: file.write('{} ')"
     slow = "import time; time.sleep(0.5)\n"  # all the others wait meanwhile
@@ -48,3 +52,18 @@ def test_of_those_that_could_start_the_first_listed_does(tmp_path, monkeypatch):
     begun = order.read_text().split()
     waited = [name for name in begun if name != begun[0]]
     assert sorted(begun) == sorted([*names, "last"]) and waited == [n for n in [*names, "last"] if n != begun[0]]
+
+
+def test_stages_are_announced_in_turn_and_the_first_failure_ends_them(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    made = tmp_path / "made"
+    commands = [
+        [sys.executable, "-c", f"from pathlib import Path; Path({str(made)!r}).write_text('made')"],
+        [sys.executable, "-c", "raise SystemExit(3)"],
+        [sys.executable, "-c", "raise SystemExit(4)"],
+    ]
+    stages = [Stage(title, "Why.", command) for title, command in zip("ABC", commands, strict=True)]
+    with pytest.raises(UserError, match="stage 'B' failed with exit status 3"):
+        run_stages(stages)
+    assert made.exists() and "[1/3] A. Why." in caplog.text and "$ python -c" in caplog.text
+    assert "[3/3]" not in caplog.text
