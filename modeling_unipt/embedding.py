@@ -1,16 +1,34 @@
 """Embedding many images or texts with a UniPT model, in batches; the gallery and the evaluation both use it."""
 
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
+import torch
+from PIL import Image
+from torch.nn.functional import normalize
+from tqdm.auto import tqdm
 
 from .common.parallel import map_ahead, usable_cores
+from .modeling_unipt import UniPTFeatures, UniPTModel
+from .processing_unipt import UniPTProcessor
 
+Item = TypeVar("Item")
+Note = TypeVar("Note")
+
+# Each thread holds a batch of images in memory, so there is a limit on machines with many cores.
 MOST_READERS = 8
 
 
-def embed_images(model, processor, images, batch_size=64, total=None):
-    """Embed an iterable of ``PIL.Image``.
+def embed_images(
+    model: UniPTModel,
+    processor: UniPTProcessor,
+    images: Iterable[Image.Image],
+    batch_size: int = 64,
+    total: int | None = None,
+) -> np.ndarray:
+    """Embed images.
 
     Args:
         total: number of images, for the progress bar; None shows none.
@@ -18,8 +36,6 @@ def embed_images(model, processor, images, batch_size=64, total=None):
     Returns:
         (N, config.embedding_dim) float32 array, rows of length 1.
     """
-    from tqdm.auto import tqdm
-
     embeds = [np.empty((0, model.config.embedding_dim), dtype=np.float32)]
     with tqdm(total=total, desc="embedding images", unit="image", disable=total is None) as bar:
         for batch in embed_in_batches(model, processor, images, lambda image: (None, image), batch_size):
@@ -28,69 +44,76 @@ def embed_images(model, processor, images, batch_size=64, total=None):
     return np.concatenate(embeds)
 
 
-def embed_in_batches(model, processor, items, read, batch_size=64):
-    """Read pictures and embed them; reading and resizing happen in threads, ahead of the model.
+def embed_in_batches(
+    model: UniPTModel,
+    processor: UniPTProcessor,
+    items: Iterable[Item],
+    read: Callable[[Item], tuple[Note, Image.Image | None]],
+    batch_size: int = 64,
+) -> Iterator[list[tuple[Note, np.ndarray | None]]]:
+    """Read images and embed them. Threads read and resize the next batches while the model embeds one.
 
     Args:
-        items: what to read, an iterable; it is iterated in the calling thread.
-        read: a function of an item that gives (note, ``PIL.Image``), or (note, None) where there is nothing to embed.
+        items: what to read; the calling thread iterates over it.
+        read: a function of an item that returns a note for the caller and the image, or None for the image where
+            there is nothing to embed.
 
     Yields:
-        For each ``batch_size`` items in turn, the list of their (note, embedding); an embedding is an
-        (config.embedding_dim,) float32 array of length 1, or None.
+        One list for each ``batch_size`` items in turn, of pairs of note and embedding. An embedding is a
+        (config.embedding_dim,) float32 array of length 1, or None where there was no image.
     """
-    import torch
 
-    def prepare(batch):
-        notes, images = zip(*map(read, batch), strict=True)
-        readable = [image for image in images if image is not None]
-        # Numbers of one byte: the model's device makes floats of them, a quarter of the memory has to travel.
-        pixels = (
-            processor(images=readable, return_tensors="np", do_rescale=False, do_normalize=False) if readable else {}
-        )
-        return notes, [image is not None for image in images], pixels.get("pixel_values")
+    def prepare(batch: list[Item]) -> tuple[list[tuple[Note, bool]], np.ndarray | None]:
+        notes = []
+        images = []
+        for item in batch:
+            note, image = read(item)
+            notes.append((note, image is not None))
+            if image is not None:
+                images.append(image)
+        if not images:
+            return notes, None
+        # The values stay bytes until they are on the model's device: a quarter of the memory has to travel there.
+        inputs = processor(images=images, return_tensors="np", do_rescale=False, do_normalize=False)
+        return notes, inputs["pixel_values"]
 
     threads = min(MOST_READERS, len(usable_cores()))
-    for notes, is_readable, pixels in map_ahead(prepare, _batches(items, batch_size), threads, threads + 1):
+    # One batch more than there are threads is ready or begun, so that no thread waits for the model.
+    for notes, pixels in map_ahead(prepare, _batches(items, batch_size), threads, threads + 1):
         embeds = iter(())
         if pixels is not None:
             with torch.inference_mode():
                 embeds = iter(_unit_rows(model.get_image_features(_normalised(pixels, model, processor))))
-        yield [(note, next(embeds) if there else None) for note, there in zip(notes, is_readable, strict=True)]
+        yield [(note, next(embeds) if has_image else None) for note, has_image in notes]
 
 
-def _batches(items, batch_size):
+def _batches(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:
     items = iter(items)
     while batch := list(islice(items, batch_size)):
         yield batch
 
 
-def _normalised(pixels, model, processor):
+def _normalised(pixels: np.ndarray, model: UniPTModel, processor: UniPTProcessor) -> torch.Tensor:
     """What the image processor does to (images, 3, height, width) values from 0 to 255 after resizing."""
-    import torch
-
     steps = processor.image_processor
     values = torch.from_numpy(pixels).to(model.device).float()
     if steps.do_rescale:
         values = values * steps.rescale_factor
     if steps.do_normalize:
-        mean, std = (
-            torch.tensor(numbers, device=model.device)[:, None, None] for numbers in (steps.image_mean, steps.image_std)
-        )
+        mean = torch.tensor(steps.image_mean, device=model.device)[:, None, None]
+        std = torch.tensor(steps.image_std, device=model.device)[:, None, None]
         values = (values - mean) / std
     return values.to(model.dtype)
 
 
-def embed_texts(model, processor, texts, batch_size=64):
-    """Embed a list of descriptions; longer ones than the processor's limit (100 tokens) are truncated.
+def embed_texts(model: UniPTModel, processor: UniPTProcessor, texts: list[str], batch_size: int = 64) -> np.ndarray:
+    """Embed descriptions. Those longer than the processor's limit (100 tokens) are truncated.
 
     Returns:
-        (N, config.embedding_dim) float32 array, rows of length 1.
+        (N, config.embedding_dim) float32 array, rows of length 1, in the order of ``texts``.
     """
-    import torch
-    from tqdm.auto import tqdm
-
-    by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))  # so that batches need little padding
+    # Texts of similar length share a batch, which then needs little padding.
+    by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     embeds = np.empty((len(texts), model.config.embedding_dim), dtype=np.float32)
     with tqdm(total=len(texts), desc="embedding texts", unit="text", disable=len(texts) <= batch_size) as bar:
         for start in range(0, len(by_length), batch_size):
@@ -102,7 +125,5 @@ def embed_texts(model, processor, texts, batch_size=64):
     return embeds
 
 
-def _unit_rows(features):
-    from torch.nn.functional import normalize
-
+def _unit_rows(features: UniPTFeatures) -> np.ndarray:
     return normalize(features.pooler_output.float(), dim=-1).cpu().numpy()

@@ -1,44 +1,46 @@
-"""Which parts of a picture answer to which words of a description.
+"""Which parts of an image respond to which words of a description.
 
-    maps = word_maps(model, processor, picture, "A man with a red cap and a backpack.", ["red cap", "backpack"])
-    overlay(picture, maps[0], maps.max()).save("red_cap.png")
+    maps = word_maps(model, processor, image, "A man with a red cap and a backpack.", ["red cap", "backpack"])
+    overlay(image, maps[0], maps.max()).save("red_cap.png")
 
-Both encoders give tokens that are projected into one space and then pooled. What some words add to a description is its
-embedding less the embedding that its other tokens alone would have; a patch answers to the words as far as its own
+Both encoders make tokens that are projected into one space and then pooled. What some words add to a description is its
+embedding minus the embedding of its other tokens alone. A patch of the image responds to the words as far as its own
 projected token points in that direction.
 """
 
 import re
 
 import numpy as np
+import torch
 from PIL import Image
+from torch.nn.functional import normalize
 
 from .common.user_errors import UserError
+from .modeling_unipt import UniPTModel, pool_tokens
+from .processing_unipt import UniPTProcessor
 
 GLOW = (255, 122, 0)
+DIM = (24, 24, 24)
+BLENDED = 0.35
 
 
-def word_maps(model, processor, image, text, words):
-    """How each patch of a picture answers to each of some words.
+def word_maps(
+    model: UniPTModel, processor: UniPTProcessor, image: Image.Image, text: str, words: list[str]
+) -> np.ndarray:
+    """How strongly each patch of an image responds to words of a description.
 
     Args:
-        model, processor: a `UniPTModel` and its `UniPTProcessor`.
-        image (`PIL.Image`): of any size and mode.
+        image: of any size and mode.
         text: the description.
-        words (list of str): parts of ``text``, of one word or more; of one that occurs twice the first is meant.
+        words: parts of ``text``, each of one word or more. Of a part that occurs twice, the first place counts.
 
     Returns:
-        (len(words), rows, columns) float32 array: the cosine of each patch's projected token and what the words add
-        to the text's embedding before it is normalised; zero where they add nothing.
+        (len(words), rows, columns) float32 array: the cosine between each patch's projected token and what the words
+        add to the text's embedding before it is normalised; zero where they add nothing.
 
     Raises:
-        UserError: ``words`` is empty or not in ``text``, or stands after the processor's limit of tokens.
+        UserError: ``words`` is empty, is not in ``text``, or stands after the last token that the processor keeps.
     """
-    import torch
-    from torch.nn.functional import normalize
-
-    from .modeling_unipt import pool_tokens
-
     if not words:
         raise UserError("no words are given; name some of the description's")
     tokens, spans = _text_tokens(model, processor, text)
@@ -46,6 +48,7 @@ def word_maps(model, processor, image, text, words):
     pixels = processor(images=[image], return_tensors="pt")["pixel_values"].to(model.device, model.dtype)
     rows, columns = model.patch_grid(*pixels.shape[-2:])
     with torch.inference_mode():
+        # Class tokens come before the patches.
         patches = model.visual_projection(model.get_image_features(pixels).last_hidden_state)[0, -rows * columns :]
         pooling = model.config.pooling
         without = pool_tokens(tokens.expand(len(words), -1, -1), ~inside, pooling)
@@ -54,36 +57,39 @@ def word_maps(model, processor, image, text, words):
     return maps.reshape(-1, rows, columns).cpu().numpy()
 
 
-def overlay(image, heat_map, highest):
-    """A picture that glows where it answers to the words, and is gray and dim elsewhere.
+def overlay(image: Image.Image, heat_map: np.ndarray, highest: float) -> Image.Image:
+    """Draw a heat map over its image: it glows where it responds to the words, and is gray and dim elsewhere.
 
     Args:
-        image (`PIL.Image`).
-        heat_map: (rows, columns), as :func:`word_maps` gives one.
-        highest: the cosine that glows most; give the maps of one description the same, so that they compare.
+        heat_map: (rows, columns), one of those that :func:`word_maps` returns.
+        highest: the cosine that glows most. Maps of one description should get the same, so that they can be compared.
 
     Returns:
-        RGB ``PIL.Image`` of the size of ``image``.
+        An RGB image of the size of ``image``.
     """
     image = image.convert("RGB")
-    strength = np.sqrt(np.clip(np.asarray(heat_map, np.float32) / max(highest, 1e-6), 0, 1))  # so that half is seen
+    shares = np.clip(np.asarray(heat_map, np.float32) / max(highest, 1e-6), 0, 1)
+    # By the square root a patch of half the highest cosine can still be seen.
+    strength = np.sqrt(shares)
     mask = Image.fromarray(np.uint8(255 * strength)).resize(image.size, Image.Resampling.BICUBIC)
-    gray = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, (24, 24, 24)), 0.35)
-    lit = Image.blend(image, Image.new("RGB", image.size, GLOW), 0.35)
+    gray = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, DIM), BLENDED)
+    lit = Image.blend(image, Image.new("RGB", image.size, GLOW), BLENDED)
     return Image.composite(lit, gray, mask)
 
 
-def hottest_patch(heat_map):
-    """(x, y) of the middle of the patch that answers most, as shares of the picture's width and height."""
+def hottest_patch(heat_map: np.ndarray) -> tuple[float, float]:
+    """(x, y) of the centre of the patch with the highest value, as fractions of the image's width and height.
+
+    Args:
+        heat_map: (rows, columns), one of those that :func:`word_maps` returns.
+    """
     rows, columns = heat_map.shape
     row, column = divmod(int(np.argmax(heat_map)), columns)
     return (column + 0.5) / columns, (row + 0.5) / rows
 
 
-def _text_tokens(model, processor, text):
-    """((tokens, dim) projected, list of each token's (start, end) in the text; special tokens have an empty one)."""
-    import torch
-
+def _text_tokens(model: UniPTModel, processor: UniPTProcessor, text: str) -> tuple[torch.Tensor, list[tuple[int, int]]]:
+    """The projected tokens, (tokens, dim), and each token's (start, end) in the text; special tokens have (0, 0)."""
     inputs = processor(text=[text], return_tensors="pt", return_offsets_mapping=True)
     spans = inputs.pop("offset_mapping")[0].tolist()
     with torch.inference_mode():
@@ -91,10 +97,9 @@ def _text_tokens(model, processor, text):
         return model.text_projection(hidden)[0], spans
 
 
-def _tokens_of(words, text, spans):
+def _tokens_of(words: str, text: str, spans: list[tuple[int, int]]) -> torch.Tensor:
     """(tokens,) bool tensor: which tokens overlap the first place of ``words`` in ``text``."""
-    import torch
-
+    # Not "art" in "party": no letter may stand beside the words. (\b would fail for words that end in a full stop.)
     found = re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text) if words.strip() else None
     if found is None:
         raise UserError(f'the words "{words}" do not stand in the description "{text}"; take them from it')
