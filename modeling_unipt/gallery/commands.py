@@ -1,26 +1,42 @@
-"""What the commands of `unipt` do; see cli.py for how they are called."""
+"""The gallery's sub-commands of `unipt`: index, search, add, remove and info.
+
+The modules that load torch, numpy or pyarrow are imported by the functions that need them, so that ``unipt --help``
+answers at once.
+"""
 
 import argparse
-import contextlib
+import hashlib
 import json
 import re
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..common.user_errors import UserError
-from .index_kinds import EXACT_UP_TO, KINDS
+from .constants import EMPTY_QUERY, EXACT_UP_TO, KINDS
 
-SHEET_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+if TYPE_CHECKING:
+    from ..sources.base import FolderSource, Source
+    from .gallery import PersonGallery, SearchResult
+    from .metadata import Condition
+    from .staging import AddReport
+
+# `unipt info` shows so many values of a metadata column, and so many digits of the weights' SHA-256.
+SHOWN_VALUES = 5
+SHOWN_DIGITS = 16
+
 INDEX_HELP = """Embed every image of IMAGES (one person in each) and write a gallery that can be searched.
 
 IMAGES is one of
   a folder of image files, searched with its sub-folders,
   a tar file or a folder of tar files (WebDataset),
-  a Parquet file or folder, or a dataset that save_to_disk wrote, or a dataset's name on the Hub (one split as NAME:SPLIT),
+  a Parquet file, a folder of Parquet files, or a folder that save_to_disk of the datasets library wrote,
+  the name of a dataset on the Hugging Face Hub,
   an LMDB folder with data.mdb.
-The columns of a dataset that hold single values become metadata, unless --metadata names a file.
+IMAGES:SPLIT takes one split of a dataset. Columns of a dataset that hold single values become metadata, unless
+--metadata names a file.
 
 Images that cannot be read are counted, listed in GALLERY/rejected.jsonl and left out. Of images with the very same
 bytes only the first is kept. A gallery that is already complete is left alone. If the command is killed, run it again:
@@ -42,8 +58,8 @@ WHERE_HELP = (
     "several values of one column, as in --where camera=3 --where camera=4, one is enough"
 )
 METADATA_HELP = (
-    ".csv, .parquet or .jsonl file with one row for each image: the column file_name holds the image's path relative to "
-    "the gallery's folder, the other columns hold what --where can ask for"
+    ".csv, .parquet or .jsonl file with one row for each image: the column file_name holds the image's name as "
+    "`unipt search --json` prints it (its path relative to IMAGES), the other columns hold what --where can ask for"
 )
 
 
@@ -138,43 +154,42 @@ def _command(
     return command
 
 
-def run_index(arguments):
+def run_index(arguments: argparse.Namespace) -> None:
+    """`unipt index`."""
     batch_size = _positive(arguments.batch_size, "--batch-size")
 
-    from ..common.image_files import find_images
-    from .files import MANIFEST_FILE, GalleryFiles
-    from .metadata import read_metadata
-
-    names = find_images(arguments.images)
-    metadata = read_metadata(arguments.metadata) if arguments.metadata else None
-
     from ..common.output_folders import finish_output, start_output
+    from ..sources.open import absolute_spec, open_source
+    from .files import MANIFEST_FILE, GalleryFiles
+    from .images import images_of_source
+    from .metadata import metadata_table
+
+    # Mistakes in these are told before the model is loaded, which takes seconds.
+    source = open_source(arguments.images)
+    location = absolute_spec(arguments.images)
+    metadata = metadata_table(arguments.metadata)
+
     from ..loading import load_model
     from .gallery import PersonGallery
 
-    folder, device = Path(arguments.images).resolve(), "cpu" if arguments.cpu else None
-    gallery = PersonGallery(
-        *load_model(arguments.model, arguments.revision, device), folder, arguments.index, arguments.revision
-    )
-    settings = _index_settings(gallery, names, arguments.metadata)
-    with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
-        partial = start_output(arguments.output, settings, keep_partial=True)
+    model, processor = load_model(arguments.model, arguments.revision, "cpu" if arguments.cpu else None)
+    gallery = PersonGallery(model, processor, location, arguments.index, arguments.revision)
+    settings = _index_settings(gallery, source, arguments.metadata)
+    partial = start_output(arguments.output, settings, keep_partial=True)
     if partial is None:
         if arguments.json:
-            _print_json(
-                {"gallery": arguments.output, "images": GalleryFiles.open(arguments.output).manifest["pictures"]}
-            )
+            images = GalleryFiles.open(arguments.output).manifest.images
+            _print_json({"gallery": arguments.output, "images": images})
         return
     if (partial / MANIFEST_FILE).exists():
-        model = gallery.model, gallery.processor
-        gallery = PersonGallery.load(partial, model)
+        gallery = PersonGallery.load(partial, (model, processor))
         print(f"going on after {len(gallery)} images", file=sys.stderr)
     else:
         gallery.create_files(partial)
-    report = gallery.add(folder, metadata, batch_size)
+    report = gallery.add_found(images_of_source(source, location, location), metadata, batch_size)
     if not len(gallery):
         shutil.rmtree(partial)
-        gallery.refuse_empty(f"of {folder} ")
+        gallery.refuse_empty(f"of {location} ")
     finish_output(partial, arguments.output)
     if arguments.json:
         _print_json({"gallery": arguments.output, "images": len(gallery), **_report_as_json(report)})
@@ -182,48 +197,63 @@ def run_index(arguments):
     print(f"{len(gallery)} images indexed into {arguments.output}")
     if report.rejected:
         print(
-            f"{len(report.rejected)} of {len(names)} could not be read and are left out; see "
+            f"{len(report.rejected)} of {len(source)} could not be read and are left out; see "
             f"{Path(arguments.output, 'rejected.jsonl')}"
         )
     _print_report(report)
 
 
-def _index_settings(gallery, names, metadata):
-    """The JSON-able description of a gallery to be: the same one means the same result."""
-    import hashlib
+def _index_settings(gallery: "PersonGallery", source: "Source", metadata: str | None) -> dict[str, Any]:
+    """The description of a gallery to be, which JSON can hold: the same one means the same result."""
+    from ..sources.base import FolderSource
 
-    listing = hashlib.sha256()
-    for name in names:
-        path = Path(gallery.folder, name)
-        status = path.stat() if path.exists() else None
-        listing.update(repr((Path(name).as_posix(), status and (status.st_size, status.st_mtime_ns))).encode())
-    header = gallery.header()
     return {
         "command": "index",
-        "images": len(names),
-        "listing": listing.hexdigest(),
+        "images": len(source),
+        "listing": _listing(source) if isinstance(source, FolderSource) else source.fingerprint,
         "metadata": metadata and hashlib.sha256(Path(metadata).read_bytes()).hexdigest(),
-        **{key: header[key] for key in ("folder", "model", "revision", "weights", "index_kind")},
+        **gallery.header().settings(),
     }
 
 
-def run_search(arguments):
+def _listing(source: "FolderSource") -> str:
+    """A digest of the names, sizes and times of the files in a folder.
+
+    It is computed as version 0.1 did, whose galleries are recognised by it; ``source.fingerprint`` knows no times.
+    """
+    listing = hashlib.sha256()
+    # Resolved, because the working folder may be another one when the command is run again.
+    folder = source.folder.resolve()
+    for name in source.paths:
+        path = folder / name
+        status = path.stat() if path.exists() else None
+        listing.update(repr((name.as_posix(), status and (status.st_size, status.st_mtime_ns))).encode())
+    return listing.hexdigest()
+
+
+def run_search(arguments: argparse.Namespace) -> None:
+    """`unipt search`."""
+    from ..common.contact_sheet import check_sheet_path
+
     top_k = _positive(arguments.top_k, "--top-k")
-    text, picture = " ".join(arguments.query).strip(), arguments.image and Path(arguments.image)
-    if not text and not picture:
-        raise UserError('the query is empty; describe a person, as in "a woman in a red coat with a black bag"')
-    sheet = arguments.contact_sheet and Path(arguments.contact_sheet)
-    if sheet and sheet.suffix.lower() not in SHEET_SUFFIXES:
-        raise UserError(f"--contact-sheet {sheet} must end in one of {', '.join(sorted(SHEET_SUFFIXES))}")
-    if sheet and not sheet.parent.is_dir():
-        raise UserError(f"--contact-sheet {sheet} cannot be written: folder {sheet.parent} does not exist")
+    text = " ".join(arguments.query).strip()
+    image = Path(arguments.image) if arguments.image else None
+    if not text and not image:
+        raise UserError(EMPTY_QUERY)
+    sheet = Path(arguments.contact_sheet) if arguments.contact_sheet else None
+    if sheet:
+        check_sheet_path(sheet)
+        if not sheet.parent.is_dir():
+            raise UserError(f"--contact-sheet {sheet} cannot be written: folder {sheet.parent} does not exist")
     where = _conditions(arguments.where)
 
-    gallery = _open(arguments)
-    gallery.check_where(where)  # before the model is loaded
+    from .gallery import PersonGallery
+
+    gallery = PersonGallery.open(arguments.gallery)
+    # Before the model is loaded, which takes seconds.
+    gallery.check_where(where)
     gallery.use_model(arguments.model, "cpu" if arguments.cpu else None)
-    query = (text, picture) if text and picture else text or picture
-    results = gallery.search(query, top_k, where)
+    results = gallery.search((text, image) if text and image else text or image, top_k, where)
     if arguments.json:
         names = gallery.file_names
         found = [
@@ -244,13 +274,15 @@ def run_search(arguments):
     if not results:
         print("no image of the gallery fulfils the conditions", file=sys.stderr)
     elif sheet:
-        _write_contact_sheet(sheet, " + ".join(filter(None, [text, picture and picture.name])), results)
+        _write_contact_sheet(sheet, " + ".join(filter(None, [text, image and image.name])), gallery, results)
 
 
-def _conditions(texts):
+def _conditions(texts: list[str]) -> "list[Condition]":
     """``["camera=3", "camera=4", "day!=Monday"]`` as a list of (column, operator, value)."""
-    equal, others = {}, []
+    equal: dict[str, list[str]] = {}
+    others = []
     for text in texts:
+        # The longer operators first: "camera<=3" must not be read as "camera" < "=3".
         parts = re.fullmatch(r"(.+?)(!=|<=|>=|=|<|>)(.*)", text, re.S)
         if not parts:
             raise UserError(f"--where {text!r} must be a column, one of = != < <= > >=, and a value, as in camera=3")
@@ -262,50 +294,58 @@ def _conditions(texts):
     return [(column, "in", values) for column, values in equal.items()] + others
 
 
-def _write_contact_sheet(path, query, results):
-    from ..common.contact_sheet import contact_sheet
-    from ..common.image_files import UnreadableImage, read_image
+def _write_contact_sheet(path: Path, title: str, gallery: "PersonGallery", results: "list[SearchResult]") -> None:
+    from ..common.contact_sheet import write_contact_sheet
+    from ..common.image_files import UnreadableImage
 
     tiles = []
     for result in results:
         try:
-            tiles.append((read_image(result.path), f"{result.rank}: {result.score:.2f}", None))
-        except UnreadableImage:
-            raise UserError(f"no contact sheet: image {result.path} is gone or damaged since it was indexed") from None
-    contact_sheet([(query, tiles)]).save(path)
+            tiles.append((gallery.image_of(result.index), f"{result.rank}: {result.score:.2f}", None))
+        except UnreadableImage as reason:
+            raise UserError(
+                f"no contact sheet: image {result.path} cannot be opened again; it is gone or damaged since it was "
+                f"indexed ({reason})"
+            ) from None
+    write_contact_sheet(path, [(title, tiles)])
     print(f"wrote {path}", file=sys.stderr)
 
 
-def run_add(arguments):
+def run_add(arguments: argparse.Namespace) -> None:
+    """`unipt add`."""
     batch_size = _positive(arguments.batch_size, "--batch-size")
 
-    from .images import pictures_at
-    from .metadata import read_metadata
+    from .gallery import PersonGallery
+    from .images import images_at, joined
+    from .metadata import metadata_table
 
-    metadata = read_metadata(arguments.metadata) if arguments.metadata else None
-    files = [picture.source for images in arguments.images for picture in pictures_at(images, None)]
-
-    gallery = _open(arguments)
+    gallery = PersonGallery.open(arguments.gallery)
+    # Mistakes in these are told before the model is loaded, which takes seconds.
+    metadata = metadata_table(arguments.metadata)
+    found = joined([images_at(place, gallery.folder) for place in arguments.images])
     gallery.use_model(arguments.model, "cpu" if arguments.cpu else None)
-    report = gallery.add(files, metadata, batch_size)
+    report = gallery.add_found(found, metadata, batch_size)
     if arguments.json:
         _print_json({"gallery": arguments.gallery, "images": len(gallery), **_report_as_json(report)})
         return
     print(f"{report.added} images added to {arguments.gallery}, which now has {len(gallery)}")
     there = report.unchanged + len(report.duplicates)
     if there:
-        print(f"{there} of {len(files)} were already there")
+        print(f"{there} of {len(found)} were already there")
     if report.rejected:
         print(
-            f"{len(report.rejected)} of {len(files)} could not be read; see {Path(arguments.gallery, 'rejected.jsonl')}"
+            f"{len(report.rejected)} of {len(found)} could not be read; see {Path(arguments.gallery, 'rejected.jsonl')}"
         )
     _print_report(report)
 
 
-def _print_report(report):
+def _print_report(report: "AddReport") -> None:
     if report.duplicates:
         name, same = report.duplicates[0]
-        print(f"{len(report.duplicates)} have the very bytes of another, as {name} of {same}, and are not added twice")
+        print(
+            f"{len(report.duplicates)} have the very bytes of another image, such as {name} of {same}, and are not "
+            "added twice"
+        )
     if report.replaced:
         print(f"{len(report.replaced)} have other bytes than before and replace what was there")
     if report.without_metadata:
@@ -314,7 +354,7 @@ def _print_report(report):
         print(f"{report.unused_metadata} rows of the metadata name no image that was added")
 
 
-def _report_as_json(report):
+def _report_as_json(report: "AddReport") -> dict[str, Any]:
     return {
         "added": report.added,
         "unchanged": report.unchanged,
@@ -326,8 +366,11 @@ def _report_as_json(report):
     }
 
 
-def run_remove(arguments):
-    gallery = _open(arguments)
+def run_remove(arguments: argparse.Namespace) -> None:
+    """`unipt remove`."""
+    from .records import GalleryRecords
+
+    gallery = GalleryRecords.open(arguments.gallery)
     removed = gallery.remove(arguments.names)
     if arguments.json:
         _print_json({"gallery": arguments.gallery, "removed": removed, "images": len(gallery)})
@@ -335,9 +378,11 @@ def run_remove(arguments):
         print(f"{removed} images removed from {arguments.gallery}, which now has {len(gallery)}")
 
 
-def run_info(arguments):
-    gallery = _open(arguments)
-    info = gallery.info()
+def run_info(arguments: argparse.Namespace) -> None:
+    """`unipt info`."""
+    from .records import GalleryRecords
+
+    info = GalleryRecords.open(arguments.gallery).info()
     if arguments.json:
         _print_json({"gallery": arguments.gallery, **info})
         return
@@ -345,40 +390,35 @@ def run_info(arguments):
         if name == "index":
             value = _index_in_words(value)
         elif name == "columns":
-            value = "; ".join(map(_column_in_words, value.items())) or "none"
+            value = "; ".join(_column_in_words(column, values) for column, values in value.items()) or "none"
         elif name == "weights":
-            value = value[:16]
+            value = value[:SHOWN_DIGITS]
         elif name == "bytes":
             value = f"{value / 1e6:,.1f} MB on disk"
         print(f"{name + ':':<11} {value if value is not None else '-'}")
 
 
-def _index_in_words(index):
-    words = index["kind"]
+def _index_in_words(index: dict[str, Any]) -> str:
+    words = str(index["kind"])
     if index["kind"] != "exact":
         words += f", recall@10 {index['recall_at_10']:.3f} against exact, measured on images of this gallery"
     return words + (f" ({index['trouble']}; the next search makes it again)" if index["trouble"] else "")
 
 
-def _column_in_words(item):
-    name, values = item
+def _column_in_words(name: str, values: list[Any] | None) -> str:
     if values is None:
         return f"{name} (more than 200 values)"
-    shown = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+    shown = ", ".join(map(str, values[:SHOWN_VALUES])) + (", ..." if len(values) > SHOWN_VALUES else "")
     return f"{name} ({shown})"
 
 
-def _open(arguments):
-    from .gallery import PersonGallery
-
-    return PersonGallery.open(arguments.gallery)
-
-
-def _print_json(answer):
+def _print_json(answer: dict[str, Any]) -> None:
+    # Dates among the metadata are printed as texts.
     print(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
 
 
-def _positive(text, option):
+def _positive(text: str, option: str) -> int:
+    # Not by argparse's type=int, whose own message is no sentence of ours. isdigit() alone takes digits of any script.
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise UserError(f"{option} is {text!r}; it must be a whole number of at least 1")
     return int(text)

@@ -1,37 +1,65 @@
-"""Metadata of pictures: columns such as camera or time, where they come from, and choosing pictures by them."""
+"""Metadata of images: columns such as camera or time, where they come from, and choosing images by them."""
 
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.compute as compute
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+from pyarrow import types
 
 from ..common.user_errors import UserError, first_line
+from ..sources.columns import plain, scalar_columns
 from .files import NAME, OWN_COLUMNS
 
-OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in")
+READERS = {
+    ".csv": pyarrow.csv.read_csv,
+    ".parquet": pyarrow.parquet.read_table,
+    ".jsonl": pyarrow.json.read_json,
+}
+COMPARISONS = {
+    "=": compute.equal,
+    "!=": compute.not_equal,
+    "<": compute.less,
+    "<=": compute.less_equal,
+    ">": compute.greater,
+    ">=": compute.greater_equal,
+}
+OPERATORS = (*COMPARISONS, "in")
 MOST_VALUES = 200
 
+Condition = tuple[str, str, Any]
+"""Column, operator, value."""
+Where = Mapping[str, Any] | Sequence[Condition] | Condition
+"""Which images may be found; see `matching`."""
+Metadata = str | os.PathLike[str] | pyarrow.Table
+"""A file that `read_metadata` reads, or a table with a row for each image and the column ``file_name``."""
 
-def read_metadata(path):
-    """The table in a .csv, .parquet or .jsonl file: a row a picture, its key column ``file_name``.
 
-    Returns:
-        `pyarrow.Table`
+def metadata_table(metadata: Metadata | None) -> pyarrow.Table | None:
+    """``metadata`` as a checked table; the errors are those of `read_metadata`."""
+    if metadata is None:
+        return None
+    if isinstance(metadata, (str, os.PathLike)):
+        return read_metadata(metadata)
+    return check_metadata(metadata, "the metadata")
+
+
+def read_metadata(path: str | os.PathLike[str]) -> pyarrow.Table:
+    """The table in a .csv, .parquet or .jsonl file: one row for each image, its key column ``file_name``.
 
     Raises:
         UserError: unreadable, of another kind, without ``file_name``, or with columns that are not single values.
     """
-    import pyarrow
-    import pyarrow.csv
-    import pyarrow.json
-    import pyarrow.parquet
-
-    readers = {
-        ".csv": pyarrow.csv.read_csv,
-        ".parquet": pyarrow.parquet.read_table,
-        ".jsonl": pyarrow.json.read_json,
-    }
     path = Path(path)
-    reader = readers.get(path.suffix.lower())
+    reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"metadata file {path} must end in one of {', '.join(readers)}")
+        raise UserError(f"metadata file {path} must end in one of {', '.join(READERS)}")
     try:
         table = reader(str(path))
     except FileNotFoundError:
@@ -41,21 +69,21 @@ def read_metadata(path):
     return check_metadata(table, f"metadata file {path}")
 
 
-def check_metadata(table, what):
+def check_metadata(table: pyarrow.Table, what: str) -> pyarrow.Table:
     """``table``, ready to be looked up by ``file_name``; ``what`` names it in the errors of `read_metadata`."""
-    import pyarrow.compute as compute
-
     if NAME not in table.column_names:
         raise UserError(f"{what} has no column {NAME}, which says whose metadata a row is")
     reserved = [name for name in table.column_names if name in OWN_COLUMNS and name != NAME]
     if reserved:
         raise UserError(f"{what} has a column {reserved[0]}, a name that the gallery needs itself; rename it")
-    odd = [name for name in table.column_names if name not in scalar_columns(table).column_names]
+    single = scalar_columns(table).column_names
+    odd = [name for name in table.column_names if name not in single]
     if odd:
         kind = table.schema.field(odd[0]).type
         raise UserError(
             f"column {odd[0]} of {what} holds {kind}; metadata are texts, numbers, true or false, and times"
         )
+    # A CSV reader makes numbers of file names such as 0017.
     names = table[NAME].cast("string")
     counts = compute.value_counts(names).to_pylist()
     twice = next((count["values"] for count in counts if count["counts"] > 1), None)
@@ -64,42 +92,12 @@ def check_metadata(table, what):
     return plain(table.set_column(table.column_names.index(NAME), NAME, names))
 
 
-def scalar_columns(table):
-    """The columns of ``table`` that hold single values; structures of them become columns ``outer.inner``."""
-    import pyarrow.types as types
-
-    while any(types.is_struct(field.type) for field in table.schema):
-        table = table.flatten()
-    scalar = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
-    scalar += (types.is_date, types.is_timestamp, types.is_time, types.is_dictionary, types.is_null)
-    return table.select([field.name for field in table.schema if any(kind(field.type) for kind in scalar)])
-
-
-def plain(table):
-    """``table`` with one type for each kind of value, so that tables of different origin can follow each other."""
-    import pyarrow
-    import pyarrow.types as types
-
-    def plain_type(kind):
-        if types.is_dictionary(kind):
-            return plain_type(kind.value_type)
-        if types.is_large_string(kind) or types.is_null(kind):
-            return pyarrow.string()
-        if types.is_integer(kind):
-            return pyarrow.int64()
-        return pyarrow.float64() if types.is_floating(kind) else kind
-
-    return table.cast(pyarrow.schema([(field.name, plain_type(field.type)) for field in table.schema]))
-
-
-def fit_columns(table, rows):
+def fit_columns(table: pyarrow.Table, rows: pyarrow.Table) -> pyarrow.Table:
     """``table`` with the column types of the gallery's ``rows``.
 
     Raises:
         UserError: a column's values do not fit.
     """
-    import pyarrow
-
     for position, field in enumerate(table.schema):
         known = rows.schema.field(field.name).type if field.name in rows.column_names else field.type
         try:
@@ -111,20 +109,21 @@ def fit_columns(table, rows):
     return table
 
 
-def metadata_columns(rows):
+def metadata_columns(rows: pyarrow.Table) -> list[str]:
     """Names of the metadata columns of the gallery's ``rows``."""
     return [name for name in rows.column_names if name not in OWN_COLUMNS]
 
 
-def distinct_values(rows):
+def distinct_values(rows: pyarrow.Table) -> dict[str, list[Any] | None]:
     """Metadata column -> its sorted distinct values without null, or None where there are more than 200."""
-    import pyarrow.compute as compute
+    distinct: dict[str, list[Any] | None] = {}
+    for name in metadata_columns(rows):
+        found = compute.unique(rows[name].drop_null())
+        distinct[name] = sorted(found.to_pylist()) if len(found) <= MOST_VALUES else None
+    return distinct
 
-    values = {name: compute.unique(rows[name].drop_null()) for name in metadata_columns(rows)}
-    return {name: sorted(found.to_pylist()) if len(found) <= MOST_VALUES else None for name, found in values.items()}
 
-
-def matching(rows, where):
+def matching(rows: pyarrow.Table, where: Where) -> np.ndarray:
     """Which of the gallery's ``rows`` fulfil all conditions; a row without a value fulfils none but ``= None``.
 
     Args:
@@ -137,16 +136,14 @@ def matching(rows, where):
     Raises:
         UserError: no such column or operator, or a value that the column cannot hold.
     """
-    import numpy as np
-
     mask = np.ones(len(rows), dtype=bool)
-    for condition in _conditions(where):
-        mask &= _fulfilled(rows, *condition)
+    for column, operator, value in _conditions(where):
+        mask &= _fulfilled(rows, column, operator, value)
     return mask
 
 
-def _conditions(where):
-    if isinstance(where, dict):
+def _conditions(where: Where) -> Sequence[Condition]:
+    if isinstance(where, Mapping):
         several = (list, tuple, set, frozenset)
         return [(column, "in" if isinstance(value, several) else "=", value) for column, value in where.items()]
     where = [where] if isinstance(where, tuple) else where
@@ -158,17 +155,11 @@ def _conditions(where):
     return where
 
 
-def _fulfilled(rows, column, operator, value):
-    import pyarrow
-    import pyarrow.compute as compute
-
+def _fulfilled(rows: pyarrow.Table, column: str, operator: str, value: Any) -> np.ndarray:
     known = metadata_columns(rows)
     if column not in known:
-        raise UserError(
-            f"there is no column {column!r} to select by; this gallery has {', '.join(known)}"
-            if known
-            else f"there is no column {column!r} to select by; this gallery was made without metadata"
-        )
+        told = f"this gallery has {', '.join(known)}" if known else "this gallery was made without metadata"
+        raise UserError(f"there is no column {column!r} to select by; {told}")
     if operator not in OPERATORS:
         raise UserError(f"operator {operator!r} is not one of {' '.join(OPERATORS)}")
     held = rows[column]
@@ -176,24 +167,17 @@ def _fulfilled(rows, column, operator, value):
         values = pyarrow.array([_as_type(column, one, held.type, "in").as_py() for one in value], held.type)
         return compute.is_in(held, value_set=values).to_numpy()
     if value is None and operator in ("=", "!="):
+        # Arrow compares null with nothing, not even with null.
         return (compute.is_null(held) if operator == "=" else compute.is_valid(held)).to_numpy()
-    compare = {
-        "=": compute.equal,
-        "!=": compute.not_equal,
-        "<": compute.less,
-        "<=": compute.less_equal,
-        ">": compute.greater,
-        ">=": compute.greater_equal,
-    }[operator]
-    return compute.fill_null(compare(held, _as_type(column, value, held.type, operator)), False).to_numpy()
+    fulfilled = COMPARISONS[operator](held, _as_type(column, value, held.type, operator))
+    return compute.fill_null(fulfilled, False).to_numpy()
 
 
-def _as_type(column, value, kind, operator):
-    import pyarrow
-    import pyarrow.types as types
-
+def _as_type(column: str, value: Any, kind: pyarrow.DataType, operator: str) -> pyarrow.Scalar:
+    """``value`` as a value of the column's type."""
     try:
         scalar = pyarrow.scalar(value)
+        # "camera < 2.5" makes sense for whole numbers, "camera = 2.5" is a mistake.
         between = types.is_floating(scalar.type) and types.is_integer(kind) and operator in ("<", "<=", ">", ">=")
         return scalar if between else scalar.cast(kind)
     except (pyarrow.ArrowException, TypeError):

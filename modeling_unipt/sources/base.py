@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 from PIL import Image
 
 from ..common.image_files import UnreadableImage, find_images
@@ -15,27 +16,42 @@ from .reading import MAX_BYTES, SourceImage, fingerprint, image_ids, read_source
 
 
 class Source:
-    """Images in a fixed order, read at any position, from any thread, and after pickling in any process.
+    """Images in a fixed order. Any position can be read, from any thread, and in another process after pickling.
+
+    A sub-class sets ``ids`` and ``fingerprint`` and defines :meth:`content`.
 
     Attributes:
-        ids: list of unique texts, one an image.
-        fingerprint: a short text that changes when the images change, as far as that is told without reading them.
+        ids: one unique text for each image.
+        fingerprint: a short text that changes when the images change, as far as that shows without reading them.
+        reads_in_order: whether reading at a position after the last one is much cheaper than reading before it.
     """
 
-    def __len__(self):
+    ids: list[str]
+    fingerprint: str
+    reads_in_order: bool = False
+
+    def __len__(self) -> int:
         return len(self.ids)
 
-    def name(self, position):
+    def name(self, position: int) -> str:
         """What ``rejected.jsonl`` calls the image."""
         return self.ids[position]
 
-    def content(self, position):
-        """(the bytes of an image file, its name).
+    def place(self, position: int) -> str:
+        """Where the image lies in the source, unlike any other: the path of a file, else the image's id."""
+        return self.ids[position].lstrip("/")
+
+    def content(self, position: int) -> tuple[bytes, str]:
+        """The bytes of an image file, and the file's name.
 
         Raises:
             UnreadableImage: there are none.
         """
         raise NotImplementedError
+
+    def columns(self) -> pyarrow.Table | None:
+        """What else the source tells of each image: a table of single values, one row an image, or None."""
+        return None
 
     def read(
         self,
@@ -56,21 +72,25 @@ class FolderSource(Source):
         UserError: see :func:`modeling_unipt.common.image_files.find_images`.
     """
 
-    def __init__(self, folder, paths=None):
+    def __init__(self, folder: Path | str, paths: Sequence[Path] | None = None) -> None:
         self.folder = Path(folder)
-        self.paths = find_images(folder) if paths is None else paths
+        self.paths = find_images(folder) if paths is None else list(paths)
         self.ids = image_ids(self.paths)
         self.fingerprint = fingerprint(folder, self.paths)
 
-    def name(self, position):
+    def name(self, position: int) -> str:
         return readable(self.paths[position])
 
-    def content(self, position):
+    def place(self, position: int) -> str:
+        return self.name(position)
+
+    def content(self, position: int) -> tuple[bytes, str]:
         path = self.folder / self.paths[position]
         try:
             facts = path.stat()
+            # A named pipe would be waited for without end.
             if not stat.S_ISREG(facts.st_mode):
-                raise UnreadableImage("is not a file")  # a named pipe would wait for ever
+                raise UnreadableImage("is not a file")
             if facts.st_size > MAX_BYTES:
                 raise UnreadableImage(f"more than {MAX_BYTES:,} bytes")
             return path.read_bytes(), path.name

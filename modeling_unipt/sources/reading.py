@@ -13,6 +13,7 @@ from PIL import Image
 from ..common.image_files import IMAGE_FORMATS, UnreadableImage, read_image
 
 JPEG_QUALITY = 95
+# 256 MiB. No crop of a person is that large, and a few such files at once would fill the memory.
 MAX_BYTES = 1 << 28
 
 
@@ -47,7 +48,10 @@ def unique_ids(*candidates: Iterable[str]) -> list[str]:
         ids = list(candidate)
         if len(set(ids)) == len(ids):
             return ids
-    taken, seen, numbers = set(ids), set(), {}
+    taken = set(ids)
+    seen: set[str] = set()
+    # The next number to try for each name: many copies of one name would take quadratic time from 2 on.
+    numbers: dict[str, int] = {}
     for position, name in enumerate(ids):
         if name in seen:
             number = numbers.get(name, 2)
@@ -67,7 +71,8 @@ def image_ids(paths: Sequence[Path]) -> list[str]:
 
 def fingerprint(folder: Path | str, paths: Sequence[Path]) -> str:
     """A short text that changes when a file is added, removed, renamed or changes its size."""
-    digest, total = hashlib.sha256(), 0
+    digest = hashlib.sha256()
+    total = 0
     for path in paths:
         try:
             size = (Path(folder) / path).stat().st_size
@@ -76,6 +81,19 @@ def fingerprint(folder: Path | str, paths: Sequence[Path]) -> str:
         total += max(size, 0)
         digest.update(f"{path.as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
     return f"{len(paths)} files, {total} bytes, {digest.hexdigest()[:12]}"
+
+
+def decode(data: bytes) -> Image.Image:
+    """The upright RGB image in the bytes of one image file; see :func:`~modeling_unipt.common.image_files.read_image`.
+
+    Raises:
+        UnreadableImage: the image cannot be used; the message is the reason.
+    """
+    if not data:
+        raise UnreadableImage("zero bytes")
+    if len(data) > MAX_BYTES:
+        raise UnreadableImage(f"more than {MAX_BYTES:,} bytes")
+    return read_image(io.BytesIO(data))
 
 
 def read_source_image(
@@ -99,21 +117,28 @@ def read_source_image(
     Raises:
         UnreadableImage: the image cannot be used; the message is the reason.
     """
-    if not data:
-        raise UnreadableImage("zero bytes")
-    if len(data) > MAX_BYTES:
-        raise UnreadableImage(f"more than {MAX_BYTES:,} bytes")
-    image = read_image(io.BytesIO(data))
+    image = decode(data)
+    # First of all, because a refusal makes the work below needless.
     examined = examine(image) if examine else None
     with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as header:
-        encoding, suffix = ("JPEG", ".jpg") if header.format in ("JPEG", "MPO") else ("PNG", ".png")
-        plain = header.format == encoding and header.mode == "RGB" and getattr(header, "n_frames", 1) == 1
-        plain = plain and not header.has_transparency_data and not header.getexif()
+        # MPO is a JPEG with further images behind it, as some cameras write.
+        is_jpeg = header.format in ("JPEG", "MPO")
+        is_plain = (
+            header.format in ("JPEG", "PNG")
+            and header.mode == "RGB"
+            and getattr(header, "n_frames", 1) == 1
+            and not header.has_transparency_data
+            and not header.getexif()
+        )
     name = readable(Path(name).name)
-    if not plain:
+    if not is_plain:
         encoded = io.BytesIO()
-        image.save(encoded, encoding, **({"quality": JPEG_QUALITY} if encoding == "JPEG" else {}))
+        if is_jpeg:
+            image.save(encoded, "JPEG", quality=JPEG_QUALITY)
+        else:
+            image.save(encoded, "PNG")
         data = encoded.getvalue()
-    if not plain or Path(name).suffix.lower() not in (suffix, ".jpeg" if encoding == "JPEG" else suffix):
-        name = Path(name).stem + suffix
+    suffixes = (".jpg", ".jpeg") if is_jpeg else (".png",)
+    if not is_plain or Path(name).suffix.lower() not in suffixes:
+        name = Path(name).stem + suffixes[0]
     return SourceImage(data, name, examined, prepare(image) if prepare else None)

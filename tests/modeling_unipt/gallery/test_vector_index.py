@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from modeling_unipt.gallery import vector_index
-from modeling_unipt.gallery.vector_index import KINDS, VectorIndex
+from modeling_unipt.gallery.constants import KINDS
+from modeling_unipt.gallery.vector_index import VectorIndex
 
 
 def clustered(rows, dim=32, centres=40, spread=0.6, seed=0):
