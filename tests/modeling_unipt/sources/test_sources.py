@@ -15,89 +15,22 @@ from PIL import Image
 from modeling_unipt.common.image_files import UnreadableImage
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.sources.base import read_batches
-from modeling_unipt.sources.open import open_source
+from modeling_unipt.sources.open import absolute_spec, open_source
+from modeling_unipt.sources.tables import DatasetSource, image_column
+from tests.helpers.packed_images import (
+    MAKERS,
+    PEOPLE,
+    encoded,
+    make_dataset,
+    make_folder,
+    make_parquet,
+    make_tars,
+    pack,
+    table_of,
+    write_lmdb,
+)
 from tests.helpers.paths import ROOT
 from tests.helpers.people import draw_person
-
-PEOPLE = 20
-
-
-def encoded(number, encoding="JPEG"):
-    file = io.BytesIO()
-    draw_person(number).save(file, encoding)
-    return file.getvalue()
-
-
-def pack(path, files):
-    with tarfile.open(path, "w") as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-
-
-def write_lmdb(folder, files):
-    import lmdb
-
-    with lmdb.open(str(folder), map_size=1 << 24) as database, database.begin(write=True) as transaction:
-        for key, data in files.items():
-            transaction.put(key.encode(), data)
-
-
-def table_of(numbers, **columns):
-    rows = [{"bytes": encoded(number), "path": f"p{number}.jpg"} for number in numbers]
-    return pyarrow.table({"image": rows, **columns})
-
-
-def make_folder(path):
-    for number in range(PEOPLE):
-        (path / f"cam_{number % 3}").mkdir(parents=True, exist_ok=True)
-        (path / f"cam_{number % 3}" / f"{number:02d}.jpg").write_bytes(encoded(number))
-    return path
-
-
-def make_tars(path):
-    path.mkdir()
-    for shard in range(2):
-        numbers = range(shard * 10, shard * 10 + 10)
-        files = {f"crops/{number:02d}.jpg": encoded(number) for number in numbers}
-        pack(path / f"shard-{shard:03d}.tar", {"README.txt": b"crops", **files, "crops/00.json": b"{}"})
-    return path
-
-
-def make_parquet(path):
-    (path / "data").mkdir(parents=True)
-    for shard in range(2):
-        numbers = range(shard * 10, shard * 10 + 10)
-        table = table_of(numbers, image_id=[f"id{number:02d}" for number in numbers])
-        parquet.write_table(table, path / "data" / f"train-{shard:05d}-of-00002.parquet", row_group_size=4)
-    return path
-
-
-def make_dataset(path):
-    from datasets import Dataset, DatasetDict
-    from datasets import Image as ImageFeature
-
-    rows = {"photo": [{"bytes": encoded(number), "path": None} for number in range(PEOPLE)], "label": [1] * PEOPLE}
-    saved = Dataset.from_dict(rows).cast_column("photo", ImageFeature())
-    DatasetDict({"train": saved.select(range(12)), "test": saved.select(range(12, PEOPLE))}).save_to_disk(path)
-    return path
-
-
-def make_lmdb(path):
-    path.mkdir()
-    write_lmdb(path / "lmdb", {f"01_02_0003_{number:08d}": encoded(number) for number in range(PEOPLE)})
-    (path / "keys.pkl").write_bytes(b"cos\nabort\n(tR.")  # would end the process if it were unpickled
-    return path
-
-
-MAKERS = {
-    "folder": (make_folder, lambda number: f"cam_{number % 3}/{number:02d}"),
-    "tar": (make_tars, lambda number: f"crops/{number:02d}"),
-    "parquet": (make_parquet, lambda number: f"id{number:02d}"),
-    "dataset": (make_dataset, lambda number: f"{number:08d}"),
-    "lmdb": (make_lmdb, lambda number: f"01_02_0003_{number:08d}"),
-}
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -131,7 +64,10 @@ def test_every_source_reads_in_another_process(packed, tmp_path):
     source = open_source(path)
     source.read(0)  # whatever it holds open here must not be used there
     (tmp_path / "source").write_bytes(pickle.dumps(source))
-    code = "import hashlib, pickle, sys; image = pickle.load(open(sys.argv[1], 'rb')).read(17); print(hashlib.sha256(image.data).hexdigest())"
+    code = (
+        "import hashlib, pickle, sys; image = pickle.load(open(sys.argv[1], 'rb')).read(17); "
+        "print(hashlib.sha256(image.data).hexdigest())"
+    )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     shown = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "source")], capture_output=True, text=True, env=environment
@@ -195,8 +131,6 @@ def test_a_datasets_name_is_loaded(tmp_path, monkeypatch):
     make_parquet(tmp_path / "crops")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    from modeling_unipt.sources.tables import DatasetSource
-
     source = DatasetSource.from_hub("crops:train")  # load_dataset takes a folder and a name alike
     assert len(source) == PEOPLE and source.ids[3] == "id03" and source.read(3).data == encoded(3)
     with pytest.raises(UserError, match="has no split 'val'; it has train"):
@@ -265,7 +199,7 @@ def test_a_source_without_images_is_one_sentence(tmp_path, make, message):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_tables_beside_images_and_pictures_beside_tables_do_not_mislead(tmp_path):
+def test_tables_beside_images_and_images_beside_tables_do_not_mislead(tmp_path):
     make_folder(tmp_path / "crops")
     parquet.write_table(pyarrow.table({"embedding": [1.0]}), tmp_path / "crops" / "cam_0" / "features.parquet")
     assert len(open_source(tmp_path / "crops")) == PEOPLE
@@ -288,3 +222,115 @@ def test_a_name_that_is_nothing_is_explained(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encoded(1))
     with pytest.raises(UserError, match="is a file, not a folder"):
         open_source(tmp_path / "a.jpg")
+
+
+def test_what_examines_an_image_sees_its_pixels_and_may_refuse_it(packed):
+    source = open_source(packed[0])
+    first = source.read(0, examine=lambda image: (image.mode, image.size))
+    assert first.examined == ("RGB", (32, 96)) and first.pixels is None
+
+    def refuse(image):
+        raise UnreadableImage("nobody is in it")
+
+    with pytest.raises(UnreadableImage, match="^nobody is in it$"):
+        source.read(0, prepare=lambda image: pytest.fail("a refused image is not prepared"), examine=refuse)
+    told = [pair for batch in read_batches(source, [4, 5], 2, 2, examine=refuse) for pair in batch]
+    assert told == [(4, "nobody is in it"), (5, "nobody is in it")]
+
+
+def test_each_image_of_a_source_has_a_place_of_its_own(packed):
+    source = open_source(packed[0])
+    places = [source.place(position) for position in range(PEOPLE)]
+    assert len(set(places)) == PEOPLE
+    if packed[0].name == "folder":
+        assert places == [f"{image_id}.jpg" for image_id in source.ids]
+    else:
+        assert places == source.ids
+
+
+def test_a_place_in_a_tar_file_is_relative(tmp_path):
+    pack(tmp_path / "a.tar", {"/crops/1.jpg": encoded(1), "./2.jpg": encoded(2)})
+    source = open_source(tmp_path / "a.tar")
+    assert source.ids == ["/crops/1", "2"] and [source.place(position) for position in (0, 1)] == ["crops/1", "2"]
+
+
+def test_a_spec_becomes_absolute_with_its_split(tmp_path, monkeypatch):
+    make_dataset(tmp_path / "saved")
+    monkeypatch.chdir(tmp_path)
+    assert absolute_spec("saved") == str(tmp_path / "saved")
+    assert absolute_spec("saved:test") == f"{tmp_path / 'saved'}:test"
+    assert open_source(absolute_spec("saved:test")).ids == open_source("saved:test").ids
+    assert absolute_spec("somebody/dataset:train") == "somebody/dataset:train"
+
+
+IMAGE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+
+
+@pytest.mark.parametrize(
+    ("columns", "wanted", "expected"),
+    [
+        ({"photo": IMAGE, "n": pyarrow.int64()}, None, "photo"),
+        ({"image": pyarrow.binary(), "mask": IMAGE}, None, "image"),
+        ({"photo": IMAGE, "thumbnail": pyarrow.binary()}, None, "photo"),
+        ({"left": IMAGE, "right": IMAGE}, "right", "right"),
+        ({"crop": pyarrow.large_binary()}, None, "crop"),
+    ],
+)
+def test_the_column_of_images_is_found(columns, wanted, expected):
+    assert image_column(pyarrow.schema(columns), "crops", wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "wanted", "message"),
+    [
+        ({"left": IMAGE, "right": IMAGE}, None, r"crops has 2 columns of images \(left, right\); rename the column"),
+        ({"n": pyarrow.int64()}, None, "crops has no column of images among n"),
+        ({"photo": IMAGE, "n": pyarrow.int64()}, "n", "column n of crops holds no images; those do: photo"),
+        ({"n": pyarrow.int64()}, "n", "those do: none"),
+    ],
+)
+def test_a_column_of_images_that_is_not_clear_is_told(columns, wanted, message):
+    with pytest.raises(UserError, match=message):
+        image_column(pyarrow.schema(columns), "crops", wanted)
+
+
+def test_columns_of_single_values_are_told_without_the_images(tmp_path):
+    from datasets import ClassLabel, Dataset
+    from datasets import Image as ImageFeature
+
+    rows = Dataset.from_dict(
+        {
+            "image": [{"bytes": encoded(number), "path": None} for number in range(3)],
+            "camera": [1, 2, 3],
+            "view": [0, 1, None],
+            "captions": [["one", "two"]] * 3,
+            "attributes": [{"hat": "a cap", "scores": [1.0]}] * 3,
+        }
+    )
+    rows = rows.cast_column("image", ImageFeature()).cast_column("view", ClassLabel(names=["front", "back"]))
+    rows.to_parquet(tmp_path / "train.parquet")
+    rows.save_to_disk(tmp_path / "saved")
+    expected = {"camera": [1, 2, 3], "view": ["front", "back", None], "attributes.hat": ["a cap"] * 3}
+    for path in ("train.parquet", "saved"):
+        assert open_source(tmp_path / path).columns().to_pydict() == expected
+    assert open_source(make_tars(tmp_path / "tars")).columns() is None
+
+
+def test_columns_of_files_that_differ_are_filled_up_or_told(tmp_path):
+    parquet.write_table(table_of([1], camera=[1]), tmp_path / "a.parquet")
+    parquet.write_table(table_of([2], day=["Monday"]), tmp_path / "b.parquet")
+    assert open_source(tmp_path).columns().to_pydict() == {"camera": [1, None], "day": [None, "Monday"]}
+    parquet.write_table(table_of([2], camera=["left"]), tmp_path / "b.parquet")
+    with pytest.raises(UserError, match="columns of .* have other types in one file than in another") as caught:
+        open_source(tmp_path).columns()
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["somebody/people", "saved"])
+def test_without_datasets_it_is_told_what_to_install(name, tmp_path, monkeypatch):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "state.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UserError, match=r"run: pip install 'unipt\[data\]'"):
+        open_source(name)
