@@ -1,18 +1,27 @@
-"""The tensors of other projects' checkpoints under UniPT's names: here the authors' own, in clip_layouts.py CLIP's.
+"""What the layouts of all projects share: the result, and a reader that keeps account of a checkpoint's tensors.
 
-No such checkpoint was at hand; the layouts are those of the published code. What the tensors do not say is assumed, and
-each function tells what.
+The layouts themselves stand in a file each: authors.py and clip.py. No real checkpoint was at hand when they were
+written; they are those of the published code. What the tensors do not tell is assumed, and each function names its
+assumptions.
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from ..common.user_errors import UserError
+from ..configuration_unipt import UniPTConfig
 
+# CLIP and ViT-B of every size have heads of 64 numbers, and no tensor tells the number of heads.
 HEAD_SIZE = 64
 NAMES_SHOWN = 8
+# Grids of positions that are known: square ones, and three times as high as wide, as for images of 384 x 128.
+GRID_RATIOS = (1, 3)
+
+Tensors = dict[str, torch.Tensor]
 
 
 @dataclass
@@ -20,50 +29,109 @@ class Layout:
     """A checkpoint read as UniPT.
 
     Attributes:
-        config: `UniPTConfig`.
-        weights: names of a `UniPTModel`, or of a `UniPTForPreTraining` when one is "mlm_head.dense.weight".
-        left_out: names in the checkpoint that UniPT has no use for, by design.
-        unknown: names in the checkpoint that its layout does not have.
+        config: configuration of the model to be made.
+        weights: tensors under the names of a `UniPTModel`, or of a `UniPTForPreTraining` when one of them is
+            "mlm_head.dense.weight".
+        left_out: names in the checkpoint that the layout knows and UniPT does not need.
+        unknown: names in the checkpoint that the layout does not know.
         preprocessing: arguments of `UniPTImageProcessor`.
         tokenizer: Hub name of the tokenizer that the text encoder was trained with.
     """
 
-    config: object
-    weights: dict
-    left_out: list = field(default_factory=list)
-    unknown: list = field(default_factory=list)
-    preprocessing: dict = field(default_factory=dict)
+    config: UniPTConfig
+    weights: Tensors
+    left_out: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
     tokenizer: str = ""
+
+    @property
+    def has_mlm_head(self) -> bool:
+        """Whether the weights are those of a `UniPTForPreTraining`."""
+        return "mlm_head.dense.weight" in self.weights
 
 
 class Reader:
-    """Takes tensors out of a state dict by name and keeps account of what was taken and what is missing."""
+    """Takes tensors out of a checkpoint by name. It remembers which were taken and which are missing.
 
-    def __init__(self, state):
+    A missing tensor is read as an empty one, so that all missing names can be told at once by :meth:`check`.
+
+    Attributes:
+        state: the checkpoint's tensors by name.
+        taken: names that were asked for.
+        missing: names that were asked for and are not there.
+    """
+
+    def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
+        # torch's DataParallel puts "module." before every name.
         self.state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-        self.taken, self.missing = set(), []
+        self.taken: set[str] = set()
+        self.missing: list[str] = []
 
-    def take(self, name):
+    def take(self, name: str) -> torch.Tensor:
+        """The tensor of that name, in float32; an empty one if it is missing."""
         self.taken.add(name)
         if name in self.state:
             return self.state[name].float()
         self.missing.append(name)
         return torch.zeros(0)
 
-    def take_pair(self, source, target):
+    def take_pair(self, source: str, target: str) -> Tensors:
+        """The weight and the bias of module ``source``, under the name of module ``target``."""
         return {f"{target}.{kind}": self.take(f"{source}.{kind}") for kind in ("weight", "bias")}
 
-    def layers(self, pattern):
-        """How many layers the names that match ``pattern``, with the layer's number as its group, tell of."""
-        return 1 + max((int(match[1]) for name in self.state if (match := re.match(pattern, name))), default=-1)
+    def take_pairs(self, source: str, target: str, names: Mapping[str, str]) -> Tensors:
+        """Like :meth:`take_pair` for several modules in ``source``, by their names there and in ``target``."""
+        weights = {}
+        for theirs, ours in names.items():
+            weights |= self.take_pair(f"{source}.{theirs}", f"{target}.{ours}")
+        return weights
 
-    def rest(self, known):
-        """(names that match a pattern of ``known``, all the others) of what was not taken."""
-        rest = [name for name in self.state if name not in self.taken]
-        left_out = [name for name in rest if any(re.match(pattern, name) for pattern in known)]
-        return left_out, [name for name in rest if name not in set(left_out)]
+    def take_qkv(self, name: str, target: str, kind: str) -> Tensors:
+        """One tensor that holds query, key and value, as three tensors of the attention ``target``.
 
-    def check(self, what):
+        Args:
+            kind: "weight" or "bias".
+        """
+        weights = {}
+        # Not strict: a missing tensor is empty and has one part instead of three.
+        for part, tensor in zip("qkv", self.take(name).chunk(3), strict=False):
+            weights[f"{target}.{part}_proj.{kind}"] = tensor
+        return weights
+
+    def count_layers(self, blocks: str) -> int:
+        """How many layers the checkpoint holds under ``blocks``, as ``transformer.blocks``. None counts as missing."""
+        numbers = []
+        for name in self.state:
+            match = re.match(re.escape(blocks) + r"\.(\d+)\.", name)
+            if match:
+                numbers.append(int(match[1]))
+        if not numbers:
+            self.missing.append(f"{blocks}.0.*")
+            return 0
+        return 1 + max(numbers)
+
+    def rest(self, known: Iterable[str]) -> tuple[list[str], list[str]]:
+        """The names that were not taken, in two lists: those that match a pattern of ``known``, and the others."""
+        known = list(known)
+        left_out = []
+        unknown = []
+        for name in self.state:
+            if name in self.taken:
+                continue
+            is_known = any(re.match(pattern, name) for pattern in known)
+            (left_out if is_known else unknown).append(name)
+        return left_out, unknown
+
+    def check(self, what: str) -> None:
+        """Refuse a checkpoint from which a tensor is missing.
+
+        Args:
+            what: what the checkpoint should be, for the message.
+
+        Raises:
+            UserError: a tensor is missing.
+        """
         if self.missing:
             raise UserError(
                 f"this is not {what}, or not all of it: {len(self.missing)} tensors are missing: "
@@ -71,113 +139,22 @@ class Reader:
             )
 
 
-def shown(names):
-    """Some names as text, and how many more there are."""
+def shown(names: Iterable[str]) -> str:
+    """The first names as text, and how many more there are."""
     names = list(names)
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return (", ".join(names[:NAMES_SHOWN]) or "nothing") + more
+    text = ", ".join(names[:NAMES_SHOWN]) or "nothing"
+    if len(names) > NAMES_SHOWN:
+        text += f" and {len(names) - NAMES_SHOWN} more"
+    return text
 
 
-def authors_layout(state):
-    """The authors' pre-training checkpoint (ZhiyinShao-H/UniPT), ``state_dict`` of a Lightning checkpoint.
+def grid_of(patches: int) -> tuple[int, int]:
+    """(rows, columns) of a number of patches: a square, or three times as high as wide.
 
-    ``transformer.*`` is a timm ViT, ``text_model.*`` a `BertModel`, ``img_proj``, ``txt_proj`` and ``mlm_score`` the
-    heads. Assumed: heads of 64 numbers, LayerNorm's epsilon 1e-6 in the ViT and 1e-12 in BERT, a square grid of
-    positions, pictures of 384 x 128 scaled to -1 .. 1, a fixed logit scale of 1, BERT's uncased tokenizer. Left out:
-    the CAE branch (``clip``, regressor and decoder), token types of the fusion that was never used, and the pooler.
+    Raises:
+        UserError: the number is neither.
     """
-    from transformers import BertConfig, ViTConfig
-
-    from ..configuration_unipt import UniPTConfig
-
-    reader, weights = Reader(state), {}
-    vision, text = "vision_model", "text_model"
-    weights[f"{vision}.embeddings.cls_token"] = reader.take("transformer.cls_token")
-    positions = reader.take("transformer.pos_embed")
-    weights[f"{vision}.embeddings.position_embeddings"] = positions
-    patches = reader.take_pair("transformer.patch_embed.proj", f"{vision}.embeddings.patch_embeddings.projection")
-    weights |= patches | reader.take_pair("transformer.norm", f"{vision}.layernorm")
-    vision_layers = reader.layers(r"transformer\.blocks\.(\d+)\.")
-    for number in range(vision_layers):
-        source, target = f"transformer.blocks.{number}", f"{vision}.layers.{number}"
-        for kind in ("weight", "bias"):
-            parts = reader.take(f"{source}.attn.qkv.{kind}").chunk(3)
-            for part, tensor in zip("qkv", parts, strict=False):
-                weights[f"{target}.attention.{part}_proj.{kind}"] = tensor
-        for theirs, ours in (
-            ("attn.proj", "attention.o_proj"),
-            ("norm1", "layernorm_before"),
-            ("norm2", "layernorm_after"),
-            ("mlp.fc1", "mlp.fc1"),
-            ("mlp.fc2", "mlp.fc2"),
-        ):
-            weights |= reader.take_pair(f"{source}.{theirs}", f"{target}.{ours}")
-    bert = re.compile(r"text_model\.(embeddings\.(\w+_embeddings|LayerNorm)|encoder\.layer\.\d+)\.")
-    weights |= {name: reader.take(name) for name in list(reader.state) if bert.match(name)}
-    words = reader.take(f"{text}.embeddings.word_embeddings.weight")
-    for ours, theirs in (("visual_projection", "img_proj"), ("text_projection", "txt_proj")):
-        weights |= reader.take_pair(theirs, ours)
-        if weights[f"{ours}.weight"].ndim > 2:  # a convolution of size 1
-            weights[f"{ours}.weight"] = weights[f"{ours}.weight"].flatten(1)
-    tied = True
-    if "mlm_score.transform.dense.weight" in reader.state:
-        weights = {f"unipt.{name}": tensor for name, tensor in weights.items()}
-        weights |= reader.take_pair("mlm_score.transform.dense", "mlm_head.dense")
-        weights |= reader.take_pair("mlm_score.transform.LayerNorm", "mlm_head.layer_norm")
-        weights["mlm_head.decoder.weight"] = reader.take("mlm_score.decoder.weight")
-        weights["mlm_head.decoder.bias"] = reader.take("mlm_score.bias")
-        tied = torch.equal(weights["mlm_head.decoder.weight"], words)
-    if not vision_layers:
-        reader.missing.append("transformer.blocks.0.*")
-    text_layers = reader.layers(r"text_model\.encoder\.layer\.(\d+)\.")
-    if not text_layers:
-        reader.missing.append("text_model.encoder.layer.0.*")
-    reader.check("a pre-training checkpoint of UniPT's authors")
-    width, patch = patches[f"{vision}.embeddings.patch_embeddings.projection.weight"].shape[::3]
-    kept = reader.state
-    config = UniPTConfig(
-        vision_config=ViTConfig(
-            hidden_size=width,
-            num_hidden_layers=vision_layers,
-            num_attention_heads=width // HEAD_SIZE,
-            intermediate_size=len(kept["transformer.blocks.0.mlp.fc1.bias"]),
-            image_size=[side * patch for side in grid_of(positions.shape[1] - 1)],
-            patch_size=patch,
-            layer_norm_eps=1e-6,
-        ),
-        text_config=BertConfig(
-            vocab_size=len(words),
-            hidden_size=words.shape[1],
-            num_hidden_layers=text_layers,
-            num_attention_heads=words.shape[1] // HEAD_SIZE,
-            intermediate_size=len(kept["text_model.encoder.layer.0.intermediate.dense.bias"]),
-            max_position_embeddings=len(kept["text_model.embeddings.position_embeddings.weight"]),
-            type_vocab_size=len(kept["text_model.embeddings.token_type_embeddings.weight"]),
-        ),
-        projection_dim=len(kept["img_proj.bias"]),
-        logit_scale_init_value=0.0,
-        learnable_logit_scale=False,
-        tie_word_embeddings=tied,
-    )
-    weights["unipt.logit_scale" if "mlm_head.dense.weight" in weights else "logit_scale"] = torch.tensor(0.0)
-    left_out, unknown = reader.rest(
-        (
-            r"clip\.",
-            r"token_type_embeddings\.weight$",
-            r"pooler\.dense\.",
-            r"text_model\.pooler\.",
-            r"text_model\.embeddings\.(position|token_type)_ids$",
-            r"transformer\.(mask_token|decoder|fc_mask|norm_mask|fc_visual|norm_visual)",
-            r"mlm_score\.decoder\.bias$",
-        )
-    )
-    preprocessing = {"size": {"height": 384, "width": 128}}
-    return Layout(config, weights, left_out, unknown, preprocessing, "google-bert/bert-base-uncased")
-
-
-def grid_of(patches):
-    """(rows, columns) of a number of patches: a square, or three times as high as wide."""
-    for ratio in (1, 3):
+    for ratio in GRID_RATIOS:
         columns = round((patches / ratio) ** 0.5)
         if ratio * columns * columns == patches and columns:
             return ratio * columns, columns

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from modeling_unipt.cli import make_parser
 from modeling_unipt.common.user_errors import UserError
+from modeling_unipt.configuration_unipt import POOLINGS
 from modeling_unipt.loading import load_unipt
 from tests.helpers.people import draw_person
 
@@ -112,7 +113,7 @@ def authors_text_embeds(state, input_ids):
     return F.linear(tokens, state["txt_proj.weight"], state["txt_proj.bias"]).amax(dim=1)
 
 
-def test_the_authors_checkpoint_embeds_as_their_code_does(tiny_tokenizer, tokenizer_folder, tmp_path, capsys):
+def test_the_authors_checkpoint_embeds_as_their_code_does(tiny_tokenizer, tokenizer_folder, tmp_path, capsys, caplog):
     from modeling_unipt import UniPTForPreTraining
 
     state = authors_state(len(tiny_tokenizer)) | {"transformer.mystery": torch.ones(1)}
@@ -133,8 +134,9 @@ def test_the_authors_checkpoint_embeds_as_their_code_does(tiny_tokenizer, tokeni
     assert torch.equal(model.mlm_head.dense.weight, state["mlm_score.transform.dense.weight"])
     assert processor(images=[draw_person(0)], return_tensors="pt")["pixel_values"].shape == (1, 3, 384, 128)
     assert load_unipt(tmp_path / "out")[0].config.pooling == "max"
+    caplog.set_level("INFO", "modeling_unipt")
     convert("authors", tmp_path / "last.ckpt", "--output", tmp_path / "out", "--tokenizer", tokenizer_folder)
-    assert "already complete" in capsys.readouterr().out
+    assert "already complete" in caplog.text and not capsys.readouterr().out
 
 
 def test_an_untied_decoder_keeps_its_own_values_and_a_missing_one_is_told(
@@ -267,7 +269,7 @@ def test_irra_keeps_its_embeddings_and_its_grid(clip, tiny_clip_folder, tmp_path
     from safetensors.torch import save_file
 
     model, state = clip
-    positions = torch.randn(1 + 6 * 2, WIDTH).half().float()  # of pictures of 96 x 32
+    positions = torch.randn(1 + 6 * 2, WIDTH).half().float()  # of images of 96 x 32
     state["visual.positional_embedding"] = positions
     del state["logit_scale"]
     irra = {f"base_model.{name}": tensor.half() for name, tensor in state.items()}
@@ -338,10 +340,11 @@ def test_mistakes_are_told(clip, tiny_clip_folder, tiny_unipt_folder, tokenizer_
             ["clip", tmp_path / "clip.pt", *output, "--image-size", "50", "48"],
             "50 x 48 pixels cannot be cut into patches",
         ),
-        (["clip", tmp_path / "clip.pt", *output[:3], tokenizer_folder], "pieces and the checkpoint's vocabulary"),
+        (["clip", tmp_path / "clip.pt", *output[:3], tokenizer_folder], "tokens and the checkpoint's vocabulary"),
         (["clip", tmp_path / "clip.pt", *output[:3], tmp_path / "none"], "tokenizer .*none cannot be loaded"),
         (["clip", tiny_unipt_folder, *output], "holds a unipt model, not CLIP"),
         (["clip", "./nowhere", *output], "CLIP model ./nowhere cannot be loaded"),
+        (["clip", tmp_path / "clip.pt", *output, "--pooling", "means"], r"'means'; it must be .* .did you mean 'mean'"),
     ):
         with pytest.raises(UserError, match=message):
             convert(*arguments)
@@ -355,3 +358,11 @@ def test_the_last_token_is_the_texts_and_the_first_the_images():
     mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])
     assert torch.equal(pool_tokens(tokens, mask, "class"), torch.stack([tokens[0, 1], tokens[1, 3]]))
     assert torch.equal(pool_tokens(tokens, None, "class"), tokens[:, 0])
+
+
+def test_the_help_names_every_pooling(capsys):
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["convert", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    names = f"{', '.join(POOLINGS[:-1])} or {POOLINGS[-1]}"
+    assert f"how the tokens become one embedding: {names} (default: as trained)" in told
