@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 
-from ..common.atomic_files import PREFIX, written_aside
+from ..common.atomic_files import PREFIX, write_json, written_aside
 from ..common.image_files import write_rejected
 from ..common.locks import held
 from ..common.user_errors import UserError, first_line
@@ -245,15 +245,19 @@ class GalleryFiles:
         self._clear_unlisted()
 
     @contextmanager
-    def _aside(self, path: Path) -> Iterator[Path]:
-        """`written_aside`, with every fault told to the user."""
+    def _telling_faults(self, path: Path) -> Iterator[None]:
+        """Tell the user that ``path`` cannot be written, if the block fails to."""
         try:
-            with written_aside(path) as aside:
-                yield aside
+            yield
         except (OSError, RuntimeError) as error:
             # FAISS raises RuntimeError when the disk is full.
             reason = getattr(error, "strerror", None) or first_line(error)
             raise UserError(f"{path} cannot be written ({reason}); what the gallery held before is kept") from error
+
+    @contextmanager
+    def _aside(self, path: Path) -> Iterator[Path]:
+        with self._telling_faults(path), written_aside(path) as aside:
+            yield aside
 
     def _write_table(self, kind: str, number: int, table: pyarrow.Table) -> TableEntry:
         path = self.folder / f"{kind}-{number:05d}.parquet"
@@ -280,13 +284,14 @@ class GalleryFiles:
         )
 
     def _write_rejected(self, rejected: Iterable[tuple[str, str]]) -> None:
-        with self._aside(self.folder / REJECTED_FILE) as aside:
-            write_rejected(aside, rejected)
+        path = self.folder / REJECTED_FILE
+        with self._telling_faults(path):
+            write_rejected(path, rejected)
 
     def _write_manifest(self, manifest: Manifest) -> None:
-        with self._aside(self.folder / MANIFEST_FILE) as aside:
-            text = json.dumps(manifest.as_json(), indent=2, ensure_ascii=False)
-            aside.write_text(text + "\n", encoding="utf-8")
+        path = self.folder / MANIFEST_FILE
+        with self._telling_faults(path):
+            write_json(path, manifest.as_json())
         self.manifest = manifest
         # The renames are on disk only once the folder is. Not every system can open a folder, or force it to disk.
         with suppress(OSError):

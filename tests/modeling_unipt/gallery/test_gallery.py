@@ -8,17 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from modeling_unipt import PersonGallery, load_unipt
+from modeling_unipt import PersonGallery
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.embedding import embed_images, embed_in_batches, embed_texts
 from tests.helpers.people import draw_person
 
 QUERY = "a young man in a red coat"
-
-
-@pytest.fixture(scope="module")
-def model_and_processor(tiny_unipt_folder):
-    return load_unipt(tiny_unipt_folder)
 
 
 @pytest.fixture
@@ -49,7 +44,7 @@ def test_search_ranks_by_cosine_similarity(gallery, image_folder, model_and_proc
         assert result.id == gallery.ids[result.index] == sha256(image_folder / result.path)
 
 
-def test_more_results_than_pictures(gallery):
+def test_more_results_than_images(gallery):
     assert len(gallery.search(QUERY, top_k=100)) == len(gallery) == 6
 
 
@@ -77,7 +72,7 @@ def test_equal_scores_keep_gallery_order(tmp_path, model_and_processor):
         assert len({result.score for result in found}) == 1
 
 
-def test_a_picture_finds_itself(gallery, image_folder):
+def test_an_image_finds_itself(gallery, image_folder):
     for place, name in enumerate(gallery.file_names):
         with Image.open(image_folder / name) as image:
             for query in (image, image_folder / name, gallery.embedding_of(place), 3 * gallery.embedding_of(place)):
@@ -85,15 +80,15 @@ def test_a_picture_finds_itself(gallery, image_folder):
                 assert best.index == place and best.score == pytest.approx(1, abs=1e-5)
 
 
-def test_text_and_picture_score_the_mean_of_both(gallery, image_folder):
-    picture = image_folder / "person_2.png"
+def test_text_and_image_score_the_mean_of_both(gallery, image_folder):
+    image = image_folder / "person_2.png"
     by_text = {result.index: result.score for result in gallery.search(QUERY)}
-    by_picture = {result.index: result.score for result in gallery.search(picture)}
-    for query in ((QUERY, picture), (QUERY, str(picture)), (QUERY, Image.open(picture))):
+    by_image = {result.index: result.score for result in gallery.search(image)}
+    for query in ((QUERY, image), (QUERY, str(image)), (QUERY, Image.open(image))):
         found = gallery.search(query)
         assert len(found) == 6
         for result in found:
-            mean = (by_text[result.index] + by_picture[result.index]) / 2
+            mean = (by_text[result.index] + by_image[result.index]) / 2
             assert result.score == pytest.approx(mean, abs=1e-5)
 
 
@@ -120,7 +115,7 @@ def test_queries_that_mean_nothing(gallery, query, message):
         gallery.search(query)
 
 
-def test_query_pictures_that_are_missing_or_broken(gallery, image_folder):
+def test_query_images_that_are_missing_or_broken(gallery, image_folder):
     with pytest.raises(UserError, match="nobody.png does not exist"):
         gallery.search(image_folder / "nobody.png")
     with pytest.raises(UserError, match="torn.png cannot be searched by: cannot be decoded"):
@@ -164,7 +159,7 @@ def test_a_file_with_other_bytes_replaces_what_was_there(gallery, image_folder, 
     assert {result.path: round(result.score, 5) for result in gallery.search(QUERY)} == key
 
 
-def test_removed_pictures_are_found_no_more_and_can_come_back(gallery, image_folder):
+def test_removed_images_are_found_no_more_and_can_come_back(gallery, image_folder):
     everything = gallery.search(QUERY)
     gone = [everything[0], everything[3]]
     names = gallery.file_names
@@ -174,7 +169,7 @@ def test_removed_pictures_are_found_no_more_and_can_come_back(gallery, image_fol
     assert len(gallery) == 4 and [gallery.file_names[r.index] for r in left] == [names[r.index] for r in everything
         if r not in gone]  # fmt: skip
     assert gallery.search(gallery.embedding_of(1), 1)[0].index == 1
-    with pytest.raises(UserError, match="no picture with the file name or id .* .1 of 2 are unknown.; nothing was"):
+    with pytest.raises(UserError, match="no image with the file name or id .* .1 of 2 are unknown.; nothing was"):
         gallery.remove([left[0].id, names[gone[0].index]])
     assert len(gallery) == 4
     assert gallery.add(image_folder).added == 2

@@ -1,4 +1,4 @@
-"""Metadata of pictures: where they come from, what they select, and what is said of mistakes."""
+"""Metadata of images: where they come from, what they select, and what is said of mistakes."""
 
 import datetime
 
@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from modeling_unipt import PersonGallery, load_unipt
+from modeling_unipt import PersonGallery
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.people import draw_person
 
@@ -21,11 +21,6 @@ person_3.png,3,,3.5
 cam_b/person_5.jpg,3,2026-11-05,4.5
 nobody.png,9,2026-11-06,5.5
 """
-
-
-@pytest.fixture(scope="module")
-def model_and_processor(tiny_unipt_folder):
-    return load_unipt(tiny_unipt_folder)
 
 
 @pytest.fixture
@@ -80,7 +75,7 @@ def test_results_and_columns_show_the_metadata(gallery):
     assert known["person_4.png"] == {"camera": None, "day": None, "weight": None}
 
 
-def test_removed_pictures_do_not_come_back_through_a_filter(gallery):
+def test_removed_images_do_not_come_back_through_a_filter(gallery):
     gallery.remove("person_1.png")
     assert names(gallery.search(QUERY, where={"camera": 2}), gallery) == {"person_2.png"}
 
@@ -194,8 +189,8 @@ def test_a_dataset_brings_its_columns(model_and_processor, image_folder):
 
 def test_a_dataset_of_files_and_its_copies(image_folder, model_and_processor):
     files = [f"person_{number}.png" for number in (0, 1, 0)] + ["torn.png"]
-    rows = datasets.Dataset.from_dict({"picture": [str(image_folder / name) for name in files], "n": [0, 1, 2, 3]})
-    rows = rows.cast_column("picture", datasets.Image())
+    rows = datasets.Dataset.from_dict({"photo": [str(image_folder / name) for name in files], "n": [0, 1, 2, 3]})
+    rows = rows.cast_column("photo", datasets.Image())
     gallery = PersonGallery.from_dataset(rows, model_and_processor)
     assert gallery.file_names == ["000000-person_0.png", "000001-person_1.png"]
     assert [reason for _, reason in gallery.rejected] == ["cannot be decoded (OSError)"]
@@ -211,14 +206,17 @@ def test_a_dataset_by_name(tmp_path, model_and_processor):
 
 def test_mistakes_about_datasets_are_told(model_and_processor):
     rows = make_dataset(camera=[1, 2])
-    two = datasets.Dataset.from_dict({name: [draw_person(0)] for name in ("image", "other")})
-    two = two.cast_column("image", datasets.Image()).cast_column("other", datasets.Image())
+    two = datasets.Dataset.from_dict({name: [draw_person(0)] for name in ("left", "right")})
+    two = two.cast_column("left", datasets.Image()).cast_column("right", datasets.Image())
     for dataset, options, message in (
         (datasets.DatasetDict(train=rows), {}, "is a DatasetDict; give one split"),
         (rows.to_iterable_dataset(), {}, "is a IterableDataset; give one split"),
-        (rows.remove_columns("image"), {}, "has 0 image columns .none."),
-        (two, {}, "has 2 image columns .image, other."),
+        (rows.remove_columns("image"), {}, "has no column of images among camera"),
+        (two, {}, "has 2 columns of images .left, right.; name one of them: image_column="),
         (rows, {"image_column": "camera"}, "column camera of the dataset holds no images; those do: image"),
     ):
         with pytest.raises(UserError, match=message):
             PersonGallery.from_dataset(dataset, model_and_processor, **options)
+    for options in ({"image_column": "right"}, {}):
+        dataset = two if options else two.rename_column("right", "image")
+        assert len(PersonGallery.from_dataset(dataset, model_and_processor, **options)) == 1
