@@ -1,6 +1,5 @@
 import io
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import pyarrow
 import pytest
 
 from dataset_builders.import_luperson_t import main, open_release
-from dataset_builders.luperson_t.rows import columns_of
+from dataset_builders.luperson_t.columns import columns_of
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.paths import ROOT
 from tests.helpers.people import draw_person
@@ -95,7 +94,7 @@ def test_the_arrow_files_keep_their_splits_and_bytes(arrow_release, tmp_path, ca
 
 
 def test_pretraining_can_read_it(json_release, tmp_path):
-    from unipt_train.data.pairs import load_rows
+    from unipt_train.data.loading import load_rows
 
     main([*json_release, "--output", str(tmp_path / "out")])
     rows = load_rows(str(tmp_path / "out"), "train", ["image", "captions"])
@@ -184,11 +183,10 @@ def test_another_layout_is_explained(json_release, arrow_release, tmp_path):
 def test_the_command_fails_without_a_traceback_and_leaves_complete_outputs_alone(arrow_release, tmp_path):
     def run(*arguments):
         command = [sys.executable, "-m", "dataset_builders.import_luperson_t", *map(str, arguments)]
-        root = ROOT
-        return subprocess.run(command, capture_output=True, text=True, cwd=root, env=dict(os.environ))
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
     failed = run("--source", tmp_path / "nowhere", "--output", tmp_path / "out")
     assert failed.returncode == 2 and failed.stderr.startswith("error: ") and "Traceback" not in failed.stderr
     main(["--source", str(arrow_release), "--output", str(tmp_path / "out")])
     again = run("--source", arrow_release, "--output", tmp_path / "out")
-    assert again.returncode == 0 and "already complete" in again.stdout
+    assert again.returncode == 0 and "already complete" in again.stderr

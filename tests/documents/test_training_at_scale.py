@@ -12,9 +12,10 @@ from accelerate.commands.config.config_args import ClusterConfig, load_config_fr
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from torch.distributed.run import get_args_parser as torchrun_parser
 
-from dataset_builders.benchmarks import build as benchmarks
+from dataset_builders.benchmarks import __main__ as benchmarks
 from dataset_builders.luperson_t import options as luperson_t_options
 from tests.helpers.paths import ROOT
+from tests.helpers.small_encoders import write_small_encoders
 from unipt_train import evaluate_retrieval, finetune, model_card, pretrain
 from unipt_train.engine.arguments import parse_arguments
 
@@ -152,8 +153,7 @@ def test_fsdp_shares_what_the_configuration_says(monkeypatch, tiny_config):
             monkeypatch.setenv(key, value)
     plugin = FullyShardedDataParallelPlugin()
     assert plugin.fsdp_version == 2 and plugin.reshard_after_forward is True
-    options = pretrain.PretrainArguments()
-    objective = PretrainingObjective(UniPTForPreTraining(tiny_config("vit")), options)
+    objective = PretrainingObjective(UniPTForPreTraining(tiny_config("vit")))
     plugin.set_auto_wrap_policy(objective)
     policy = fsdp2_prepare_auto_wrap_policy(plugin, objective)
     wrapped = [type(module).__name__ for module in objective.modules() if policy(module)]
@@ -162,8 +162,6 @@ def test_fsdp_shares_what_the_configuration_says(monkeypatch, tiny_config):
 
 @pytest.mark.slow
 def test_two_processes_that_share_a_model_by_fsdp_compute_as_one(tmp_path, tiny_tokenizer):
-    from tests.train.speed.test_training import write_small_encoders
-
     encoders = write_small_encoders(tmp_path, tiny_tokenizer)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -4,15 +4,15 @@ torchrun --nproc-per-node 2 -m tests.helpers.joint_batch_ranks CASE CHUNK_SIZE O
 """
 
 import sys
-from types import SimpleNamespace
 
 import torch
 
-PAIRS, TOKENS, COLUMNS = 8, 12, [2, 3]
-OFF = {"mask_contrast": False, "weigh_negatives": False, "attribute_loss_weight": 0.0}
+PAIRS = 8
+TOKENS = 12
+COLUMNS = [2, 3]
 CASES = {
-    "paper": OFF,
-    "best": {"mask_contrast": True, "weigh_negatives": True, "attribute_loss_weight": 1.0},
+    "paper": {},
+    "best": {"mask_contrast": True, "weigh_negatives": True, "attribute_loss_weight": 1.0, "fact_sizes": COLUMNS},
     "finetuning": {"granularity_loss_weight": 0.5, "matching_loss": "ranking", "margin": 0.2},
 }
 PROTOTYPES = {"num_prototypes": 2, "prototype_dim": 5, "prototype_heads": 2, "prototype_head_dim": 4}
@@ -23,7 +23,7 @@ def make_objective(case):
     from transformers import BertConfig, ViTConfig
 
     from modeling_unipt import UniPTConfig, UniPTForPreTraining, UniPTModel
-    from unipt_train.objectives.finetuning import Finetuner
+    from unipt_train.objectives.finetuning import FinetuningObjective
     from unipt_train.objectives.pretraining import PretrainingObjective
 
     size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -35,10 +35,8 @@ def make_objective(case):
     )
     torch.manual_seed(0)
     if case == "finetuning":
-        return Finetuner(UniPTModel(config), 4, SimpleNamespace(**CASES[case])).double().eval()
-    model = UniPTForPreTraining(config)
-    made = PretrainingObjective(model, SimpleNamespace(**CASES[case]), SimpleNamespace(sizes=COLUMNS))
-    return made.double().eval()
+        return FinetuningObjective(UniPTModel(config), 4, **CASES[case]).double().eval()
+    return PretrainingObjective(UniPTForPreTraining(config), **CASES[case]).double().eval()
 
 
 def make_batch(case):

@@ -42,7 +42,7 @@ def full_size(tmp_path_factory):
         ViTModel,
     )
 
-    from unipt_train.build_tokenizers import bert_tokenizer, clip_tokenizer, corpus
+    from unipt_train.data.tokenizers import bert_tokenizer, clip_tokenizer, corpus
 
     folder = tmp_path_factory.mktemp("full-size")
     torch.manual_seed(0)

@@ -9,15 +9,21 @@ from safetensors import safe_open
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.paths import ROOT
 from unipt_train import pretrain
-from unipt_train.data.pairs import load_rows
-from unipt_train.engine.arguments import parse_arguments
+from unipt_train.data.loading import load_rows
+from unipt_train.engine.arguments import parse_arguments, part_of
+from unipt_train.engine.run_arguments import PretrainArguments
+from unipt_train.objectives.build import SampleOptions, build_pairs, columns_needed
 
 SAMPLE = "luperson-t"
 BEST = ["--config", "train/configs/pretrain_tiny_best.yaml"]
 
 
 def arguments(*more):
-    return parse_arguments(pretrain.PretrainArguments, pretrain.__doc__, ["--dataset", SAMPLE, *map(str, more)])
+    return parse_arguments(PretrainArguments, "Doc.", ["--dataset", SAMPLE, *map(str, more)])
+
+
+def best_samples():
+    return part_of(arguments(*BEST), SampleOptions)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,18 +38,18 @@ def in_the_root():
 
 @pytest.fixture(scope="module")
 def rows():
-    return load_rows(SAMPLE, "train", pretrain.columns_needed(arguments(*BEST)))
+    return load_rows(SAMPLE, "train", columns_needed(best_samples()))
 
 
 def test_a_new_caption_each_epoch_from_the_same_attributes(rows, tiny_processor):
-    pairs, facts = pretrain.build_pairs(rows, tiny_processor, arguments(*BEST))
+    pairs, facts = build_pairs(rows, tiny_processor, best_samples())
     samples = [pairs[epoch, 3] for epoch in range(6)]
     assert len({tuple(sample["input_ids"]) for sample in samples}) > 3
     assert all((sample["shown"] == samples[0]["shown"]).all() for sample in samples)
     for sample in samples:
         assert sample["shown"].shape == sample["told"].shape == (sum(facts.sizes),)
         assert 5 <= sample["told"].sum() < len(sample["told"])
-    again = pretrain.build_pairs(rows, tiny_processor, arguments(*BEST))[0][2, 3]
+    again = build_pairs(rows, tiny_processor, best_samples())[0][2, 3]
     assert again["input_ids"] == samples[2]["input_ids"] and again["mlm_labels"] == samples[2]["mlm_labels"]
 
 
@@ -52,7 +58,7 @@ def test_near_duplicates_and_equal_captions_are_recognised(rows, tiny_processor)
         return row | {"duplicate_of": "the first" if index in (4, 7) else None}
 
     few = rows.select(range(10)).map(marked, with_indices=True)
-    pairs = pretrain.build_pairs(few, tiny_processor, arguments(*BEST))[0]
+    pairs = build_pairs(few, tiny_processor, best_samples())[0]
     ids = [pairs[0, index]["image_ids"] for index in range(10)]
     assert ids[4] == ids[7] and len(set(ids)) == 9
     texts = [pairs[0, index]["text_ids"] for index in range(10)]
@@ -62,10 +68,10 @@ def test_near_duplicates_and_equal_captions_are_recognised(rows, tiny_processor)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--weigh_negatives", "true"], "--weigh_negatives needs --fresh_captions"),
-        (["--attribute_loss_weight", 1], "--attribute_loss_weight needs --fresh_captions"),
+        (["--weigh_negatives", "true"], "--weigh-negatives needs --fresh-captions"),
+        (["--attribute_loss_weight", 1], "--attribute-loss-weight needs --fresh-captions"),
         (["--fresh_captions", "true", "--attribute_loss_weight", -1], "must not be negative"),
-        (["--mask_contrast", "true", "--mlm_loss_weight", 0], "--mlm_loss_weight must not be 0"),
+        (["--mask_contrast", "true", "--mlm_loss_weight", 0], "--mlm-loss-weight must not be 0"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options, message):

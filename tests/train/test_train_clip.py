@@ -9,7 +9,7 @@ import pytest
 
 from dataset_builders.divide.reading import load_vocabulary
 from tests.helpers.paths import ROOT
-from unipt_train.train_clip import true_choices
+from unipt_train.engine.clip_training import true_choices
 
 PRESENT = {
     "age": "old", "gender": "woman", "upper_colour": "red", "upper_pattern": "plaid", "upper_garment": "coat",

@@ -52,7 +52,7 @@ def benchmark(tmp_path_factory):
 @pytest.fixture(scope="session")
 def encoders(tmp_path_factory):
     """Architecture folders of two very small encoders, and a configuration that names them."""
-    from unipt_train.build_tokenizers import bert_tokenizer
+    from unipt_train.data.tokenizers import bert_tokenizer
 
     folder = tmp_path_factory.mktemp("encoders")
     vision = {"model_type": "vit", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
@@ -123,7 +123,7 @@ def test_a_complete_output_is_left_alone_and_other_settings_are_refused(pretrain
     "extra, message",
     [
         (["--dataset", "nowhere/at-all"], "dataset 'nowhere/at-all' cannot be loaded"),
-        (["--batch_size", "1"], "--batch_size 1 is too small"),
+        (["--batch_size", "1"], "--batch-size 1 is too small"),
         (["--vision_model", "./missing"], "cannot both be loaded"),
         (["--split", "validation"], "has no split 'validation'; it has"),
     ],
@@ -177,7 +177,7 @@ def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders
     kill_tree(process)
     assert not (tmp_path / "killed").exists()
     resumed = subprocess.run(command("killed"), cwd=ROOT, check=True, capture_output=True, text=True)
-    assert "resuming at step" in resumed.stdout
+    assert "resuming at step" in resumed.stderr
 
     def losses(name):
         log = json.loads((tmp_path / name / "training_log.json").read_text())

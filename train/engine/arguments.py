@@ -1,40 +1,141 @@
-"""Command-line arguments whose defaults may come from a YAML file: ``--config file.yaml --learning_rate 1e-4``."""
+"""Command-line arguments whose defaults may come from a YAML file: ``--config file.yaml --learning-rate 1e-4``."""
 
 import argparse
 import dataclasses
-import difflib
 import inspect
 import os
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from transformers import HfArgumentParser
 
 from modeling_unipt.common.user_errors import UserError
+from modeling_unipt.common.words import nearest
+
+Arguments = TypeVar("Arguments")
+Part = TypeVar("Part")
+Value = TypeVar("Value")
 
 RECIPES = Path(__file__).parents[1] / "configs"
+# Options that name something to read. Options that name something to write are none of these: results belong into the
+# folder in which the command was started.
+NAMES_OF_INPUTS = frozenset(
+    {"about", "attributes", "dataset", "evaluation", "held_out", "model", "renders", "text_model", "vision_model"}
+)
 
 
-def _nearest(name, known):
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"the nearest valid one is '{close[0]}'" if close else f"valid ones: {', '.join(sorted(known))}"
+def option(default: Value, text: str) -> Value:
+    """A field of a dataclass of arguments: its default, and its line of ``--help``."""
+    return dataclasses.field(default=default, metadata={"help": text})
 
 
-def _find_yaml(path):
-    """``path``; for a bare name that is not in the current folder, that of the recipe of this name that is shipped."""
+def part_of(arguments: Any, part: type[Part]) -> Part:
+    """A small dataclass, filled from the arguments of the same names.
+
+    So a function below the command line takes what it needs, and says so in its signature.
+    """
+    return part(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(part)})
+
+
+def require(arguments: Any, *names: str) -> None:
+    """Raise a UserError naming the first of ``names`` that was given neither by YAML nor on the command line."""
+    for name in names:
+        if getattr(arguments, name) is None:
+            raise UserError(f"{_as_option(name)} is needed: give it on the command line or in the --config file")
+
+
+def parse_arguments(arguments_class: type[Arguments], module_doc: str, argv: Sequence[str] | None = None) -> Arguments:
+    """Parse a command line into a dataclass; a YAML file named by ``--config`` sets the defaults.
+
+    Args:
+        arguments_class: a dataclass, each field of which is an option.
+        module_doc: the text above the options in ``--help``.
+        argv: the command line; by default that of this process.
+
+    Raises:
+        UserError: the YAML file is missing or malformed, has a key that is no option, or a value that is not allowed.
+    """
+
+    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        pass
+
+    parser = HfArgumentParser(arguments_class, description=inspect.cleandoc(module_doc), formatter_class=Formatter)
+    parser.add_argument(
+        "--config",
+        help="YAML file with any of these options, or the bare name of a recipe in train/configs; the command line "
+        "overrides it. A file or folder that it names may lie beside it",
+    )
+    known = {field.name for field in dataclasses.fields(arguments_class)}
+
+    # Its values are defaults of the parser, so the file must be found and read before the rest is parsed.
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config")
+    config = first.parse_known_args(argv)[0].config
+    if config:
+        config = _find_yaml(config)
+        parser.set_defaults(**_defaults_of(config, known))
+    namespace = vars(parser.parse_args(argv))
+    # argparse itself checks choices only where they stand on the command line.
+    for action in parser._actions:
+        if action.choices and namespace[action.dest] not in action.choices:
+            value = namespace[action.dest]
+            raise UserError(f"configuration {config}: {action.dest} is '{value}'{_valid(value, action.choices)}")
+    return arguments_class(**{name: namespace[name] for name in known})
+
+
+def beside(name: str, folder: Path) -> str:
+    """What a name in a YAML file of ``folder`` means, for options that name something to read.
+
+    A relative name of a file or folder that exists beside the YAML file means that one, whatever the current folder is.
+    Every other name stays as it is: absolute paths, paths relative to the current folder, and names on the Hub.
+
+    Returns:
+        The path relative to the current folder where it lies below that, so that a run started in the clone has the
+        settings which it always had; else the absolute path.
+    """
+    # The folder is resolved, as the current one is. The name is not: a link keeps its name, as if it had been typed.
+    found = os.path.normpath(os.path.join(os.path.realpath(folder), name))
+    if not os.path.exists(found):
+        return name
+    here = os.getcwd()
+    if found == os.path.normpath(os.path.join(here, name)):
+        return name
+    return os.path.relpath(found, here) if found.startswith(here + os.sep) else found
+
+
+def _defaults_of(config: str, known: Collection[str]) -> dict[str, Any]:
+    """The values of a YAML file, as the parser takes defaults."""
+    folder = Path(config).parent
+    defaults = {}
+    for key, value in _read_yaml(config, known).items():
+        if value is not None and not isinstance(value, list):
+            # As a string it goes through argparse's own conversion: YAML's 1e-4, a string to PyYAML, becomes a float.
+            value = str(value)
+        if key in NAMES_OF_INPUTS and value is not None:
+            value = [beside(str(name), folder) for name in value] if isinstance(value, list) else beside(value, folder)
+        defaults[key] = value
+    return defaults
+
+
+def _find_yaml(path: str) -> str:
+    """``path``; for a bare name that is not in the current folder, the shipped recipe of this name."""
     shipped = RECIPES / path
-    bare = os.path.basename(path) == path
-    return str(shipped) if bare and not os.path.exists(path) and shipped.is_file() else path
+    is_bare = os.path.basename(path) == path
+    return str(shipped) if is_bare and not os.path.exists(path) and shipped.is_file() else path
 
 
-def _read_yaml(path, known):
-    import yaml
-
+def _read_yaml(path: str, known: Collection[str]) -> dict[str, Any]:
+    """The content of a YAML file, each key of which is one of the ``known`` ones."""
     try:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file) or {}
     except OSError as error:
-        shipped = _nearest(path, [recipe.name for recipe in RECIPES.glob("*.yaml")])
+        shipped = [recipe.name for recipe in RECIPES.glob("*.yaml")]
         raise UserError(
-            f"configuration {path} cannot be read: {error.strerror}; of the recipes in train/configs, which need no "
-            f"folder before their names, {shipped}"
+            f"configuration {path} cannot be read: {error.strerror}; the recipes in train/configs need no folder "
+            f"before their names{_valid(path, shipped)}"
         ) from None
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
@@ -43,52 +144,15 @@ def _read_yaml(path, known):
         raise UserError(f"configuration {path} must hold 'key: value' lines, not a {type(values).__name__}")
     for key in values:
         if key not in known:
-            raise UserError(f"configuration {path} has the unknown key '{key}'; {_nearest(str(key), known)}")
+            raise UserError(f"configuration {path} has the unknown key '{key}'{_valid(key, known)}")
     return values
 
 
-def parse_arguments(arguments_class, module_doc, argv=None):
-    """Parse ``argv`` into ``arguments_class`` (a dataclass); a YAML file named by ``--config`` sets the defaults.
-
-    Raises:
-        UserError: the YAML file is missing, malformed, or has a key that is not a field (the nearest one is named).
-    """
-    from transformers import HfArgumentParser
-
-    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        pass
-
-    parser = HfArgumentParser(arguments_class, description=inspect.cleandoc(module_doc), formatter_class=Formatter)
-    parser.add_argument(
-        "--config",
-        help="YAML file with any of these options, or the bare name of one in train/configs; the command line "
-        "overrides it",
-    )
-    known = {field.name for field in dataclasses.fields(arguments_class)}
-
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config")
-    config = first.parse_known_args(argv)[0].config
-    if config:
-        config = _find_yaml(config)
-        # Strings go through argparse's own conversion, so that YAML's 1e-4 (a string to PyYAML) becomes a float.
-        values = {
-            key: value if value is None or isinstance(value, list) else str(value)
-            for key, value in _read_yaml(config, known).items()
-        }
-        parser.set_defaults(**values)
-    namespace = vars(parser.parse_args(argv))
-    for action in parser._actions:  # argparse itself checks only what stands on the command line
-        if action.choices and namespace[action.dest] not in action.choices:
-            raise UserError(
-                f"configuration {config}: {action.dest} is '{namespace[action.dest]}'; "
-                f"{_nearest(str(namespace[action.dest]), [str(choice) for choice in action.choices])}"
-            )
-    return arguments_class(**{name: namespace[name] for name in known})
+def _valid(value: Any, choices: Iterable[Any]) -> str:
+    """The end of a sentence about a wrong value: the nearest valid one, or all of them."""
+    names = sorted(str(choice) for choice in choices)
+    return nearest(value, names) or f"; valid ones: {', '.join(names)}"
 
 
-def require(arguments, *names):
-    """Raise a UserError naming the first of ``names`` that was given neither by YAML nor on the command line."""
-    for name in names:
-        if getattr(arguments, name) is None:
-            raise UserError(f"--{name} is needed: give it on the command line or in the --config file")
+def _as_option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,46 +1,67 @@
 """Muon (Jordan et al. 2024), which trains a matrix by its orthogonalised momentum.
 
-The steps of `torch.optim.Muon`, but for their precision: that one always computes in bfloat16, which takes some forty
-times as long as float32 on a CPU without instructions for it.
+The steps are those of `torch.optim.Muon`, except for their precision. That one always computes in bfloat16, which takes
+some forty times as long as float32 on a CPU without instructions for it.
 """
 
 import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 
 from unipt_train.engine.precision import has_native_bfloat16
 
-COEFFICIENTS = 3.4445, -4.7750, 2.0315  # of the odd quintic that is iterated: steep at 0, near 1 around 1
+# Of the odd polynomial a x + b x^3 + c x^5 that is iterated on the singular values: steep at 0, near 1 around 1.
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
+# A matrix of zeros has norm 0, and must stay zero.
+LEAST_NORM = 1e-7
 
 
-def orthogonalise(matrices):
-    """(N, rows, columns): ``matrices`` with singular values brought to about 1 (0.7 to 1.2), their vectors kept."""
+def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
+    """(N, rows, columns): ``matrices`` with singular values brought to about 1 (0.7 to 1.2), their vectors kept.
+
+    Returns:
+        The same shape, in bfloat16 where that is native, else in float32.
+    """
     a, b, c = COEFFICIENTS
-    tall = matrices.shape[-2] > matrices.shape[-1]
-    wide = matrices.to(torch.bfloat16 if has_native_bfloat16(matrices.device.type) else torch.float32)
-    wide = wide.mT if tall else wide
-    wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    # The iteration multiplies a matrix by its own transpose; of the two possible squares the smaller one is cheaper.
+    is_tall = matrices.shape[-2] > matrices.shape[-1]
+    dtype = torch.bfloat16 if has_native_bfloat16(matrices.device.type) else torch.float32
+    wide = matrices.to(dtype)
+    wide = wide.mT if is_tall else wide
+    wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=LEAST_NORM)
     for _ in range(ITERATIONS):
         gram = wide @ wide.mT
-        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return wide.mT if tall else wide
+        # b G + c G G, then a W + (b G + c G G) W, each in one kernel.
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        wide = torch.baddbmm(wide, polynomial, wide, beta=a)
+    return wide.mT if is_tall else wide
 
 
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised, with decoupled weight decay.
 
     Args:
-        params: matrices (rows, columns), or groups of them; those of a shape are orthogonalised together.
+        params: matrices (rows, columns), or groups of them; those of one shape are orthogonalised together.
         lr: step length of a square matrix; times sqrt(rows / columns) where that is more than 1.
+        weight_decay: times ``lr``, the share of a matrix that each step takes away.
+        momentum: share of the former momentum in the new one.
     """
 
-    def __init__(self, params, lr, weight_decay, momentum=0.95):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+    ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure=None):
-        """One step, by the gradients that the matrices hold."""
+    def step(self, closure: Callable[[], torch.Tensor] | None = None) -> torch.Tensor | None:
+        """One step, by the gradients that the matrices hold; a ``closure`` computes these and returns the loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -52,12 +73,14 @@ class Muon(torch.optim.Optimizer):
                     alike.setdefault(matrix.shape, []).append(matrix)
             for (rows, columns), matrices in alike.items():
                 length = group["lr"] * math.sqrt(max(1, rows / columns))
-                directions = orthogonalise(torch.stack([self._direction(m, group["momentum"]) for m in matrices]))
-                for matrix, direction in zip(matrices, directions, strict=True):
-                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-length)
+                kept = 1 - group["lr"] * group["weight_decay"]
+                steepest = torch.stack([self._direction(matrix, group["momentum"]) for matrix in matrices])
+                for matrix, direction in zip(matrices, orthogonalise(steepest), strict=True):
+                    matrix.mul_(kept).add_(direction, alpha=-length)
         return loss
 
-    def _direction(self, matrix, momentum):
+    def _direction(self, matrix: torch.Tensor, momentum: float) -> torch.Tensor:
+        """Nesterov's: the momentum that is due after the next step with the same gradient."""
         state = self.state[matrix]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(matrix.grad)

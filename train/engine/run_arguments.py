@@ -1,150 +1,159 @@
-"""What pre-training and fine-tuning have in common on the command line: how a run computes, saves and reports."""
+"""The options of pre-training and fine-tuning, on the command line and in YAML files.
 
-from dataclasses import dataclass, field
-from typing import Literal
+The names are also the keys of `build_settings.json`, by which an output is recognised. So a field that goes, or whose
+default changes, must still count with its former default for outputs of older versions.
+"""
 
-from modeling_unipt.common.parallel import usable_cores
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dataset_builders.divide.vocabulary import RecipeName
 from modeling_unipt.common.user_errors import UserError
-from unipt_train.engine.precision import has_native_bfloat16
+from unipt_train.engine.arguments import option
+
+# The folder of a tracker that writes files.
+TRACKING = "tracking"
+# What may change when a killed run is resumed: none of these changes the result.
+HOW_IT_RUNS = frozenset(
+    {
+        "output_dir",
+        "chunk_size",
+        "gradient_checkpointing",
+        "torch_compile",
+        "cpu",
+        "num_workers",
+        "save_steps",
+        "log_steps",
+        "report_to",
+    }
+)
 
 
 @dataclass
 class RunArguments:
-    chunk_size: int = field(
-        default=0,
-        metadata={
-            "help": "pairs in one forward pass of a process, 0: all of its share; the losses stay those of the batch"
-        },
+    """How a run computes, saves and reports: what pre-training and fine-tuning have in common."""
+
+    chunk_size: int = option(
+        0, "pairs in one forward pass of a process; 0: all of its share. The losses stay those of the whole batch"
     )
-    scheduler: str = field(default="linear", metadata={"help": "transformers schedule after warm-up, to 0"})
-    warmup_ratio: float = field(default=0.1, metadata={"help": "share of the steps with a rising rate"})
-    max_grad_norm: float = field(default=1.0, metadata={"help": "0: no clipping"})
-    precision: Literal["auto", "no", "bf16", "fp16"] = field(
-        default="auto", metadata={"help": "auto: bf16 where it is native"}
+    scheduler: str = option("linear", "learning-rate schedule of transformers that follows the warm-up and ends at 0")
+    warmup_ratio: float = option(0.1, "share of the steps in which the learning rate rises")
+    max_grad_norm: float = option(1.0, "gradients are clipped to this norm; 0: no clipping")
+    precision: Literal["auto", "no", "bf16", "fp16"] = option("auto", "auto: bf16 where it is native")
+    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = option(
+        "sdpa", "how attention is computed; eager trains small models faster on a CPU"
     )
-    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = field(
-        default="sdpa", metadata={"help": "how attention is computed; eager trains small models faster on a CPU"}
+    gradient_checkpointing: bool = option(
+        False, "keep fewer activations and compute them again: this needs less memory and is slower"
     )
-    gradient_checkpointing: bool = field(
-        default=False, metadata={"help": "keep fewer activations and compute them again: less memory, slower"}
+    torch_compile: bool = option(
+        False, "compile the model by torch.compile: training starts slowly and then is faster on GPUs"
     )
-    torch_compile: bool = field(
-        default=False, metadata={"help": "compile the model by torch.compile: a slow start, then faster on GPUs"}
-    )
-    cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
-    seed: int = field(default=0, metadata={"help": "of every random choice: new weights, order, flips, dropout, ..."})
-    num_workers: int = field(default=1, metadata={"help": "processes that load data, for each training process"})
-    save_steps: int = field(default=500, metadata={"help": "steps between checkpoints; 0: none"})
-    log_steps: int = field(default=20, metadata={"help": "steps between lines of the log"})
-    report_to: str = field(
-        default="tensorboard", metadata={"help": "a tracker of Accelerate, or none; all goes to training_log.json too"}
+    cpu: bool = option(False, "stay on the CPU even where there is a GPU")
+    seed: int = option(0, "seed of every random choice: new weights, order, flips, dropout")
+    num_workers: int = option(1, "processes that load data, for each training process")
+    save_steps: int = option(500, "steps between checkpoints; 0: none are written")
+    log_steps: int = option(20, "steps between lines of the log")
+    report_to: str = option(
+        "tensorboard", "tracker of Accelerate, or none; training_log.json holds the same numbers in any case"
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.chunk_size < 0:
-            raise UserError(f"--chunk_size {self.chunk_size} must not be negative")
+            raise UserError(f"--chunk-size {self.chunk_size} must not be negative")
+
+    def settings(self) -> dict[str, Any]:
+        """The options that shape the result, by name; with others of them the result is another."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in HOW_IT_RUNS}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The default of every option, by name."""
+        return {field.name: field.default for field in dataclasses.fields(cls)}
 
 
-TRACKING = "tracking"  # the folder of a tracker that writes files
-# What may change when a killed run is resumed.
-HOW_IT_RUNS = {"output_dir", "chunk_size", "gradient_checkpointing", "torch_compile", "cpu", "num_workers"}
-HOW_IT_RUNS |= {"save_steps", "log_steps", "report_to"}
+@dataclass
+class PretrainArguments(RunArguments):
+    """The options of train/pretrain.py."""
 
-
-def pick_precision(wanted, cpu=False):
-    """Resolve ``auto`` to ``bf16`` where GPU or CPU computes in it natively, else to ``fp16`` or ``no``.
-
-    Args:
-        cpu: whether the run stays on the CPU even where there is a GPU.
-    """
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available() and not cpu:
-        return "bf16" if has_native_bfloat16("cuda") else "fp16"
-    return "bf16" if has_native_bfloat16("cpu") else "no"
-
-
-def use_all_cores(accelerator):
-    """Compute with this process's share of the cores; ``accelerate launch`` would leave it a single thread."""
-    import torch
-
-    if accelerator.device.type == "cpu":
-        torch.set_num_threads(max(1, len(usable_cores()) // accelerator.num_processes))
-
-
-def _tracker(name):
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-
-    if name == "none":
-        return None
-    if name not in LOGGER_TYPE_TO_CLASS:
-        raise UserError(
-            f"--report_to {name} is no tracker; valid ones: none, {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}"
-        )
-    if name not in [str(getattr(each, "value", each)) for each in get_available_trackers()]:
-        raise UserError(f"--report_to {name} needs the package of that name: install it, or say --report_to none")
-    return name
-
-
-def make_accelerator(arguments):
-    """The `accelerate.Accelerator` of a run.
-
-    Raises:
-        UserError: an unknown tracker or one that is not installed.
-    """
-    from accelerate import Accelerator, DataLoaderConfiguration
-
-    accelerator = Accelerator(
-        cpu=arguments.cpu,
-        mixed_precision=pick_precision(arguments.precision, arguments.cpu),
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-        dynamo_backend="inductor" if arguments.torch_compile else None,
-        log_with=_tracker(arguments.report_to),
-        project_dir=arguments.output_dir,
+    dataset: str | None = option(None, "folder or Hub name of a dataset of image-text pairs")
+    output_dir: str | None = option(None, "folder for the pre-trained model; must be new")
+    split: str = option("train", "split of the dataset")
+    vision_model: str | None = option(None, "folder or Hub name of a ViT-like encoder")
+    text_model: str | None = option(None, "folder or Hub name of a BERT-like encoder")
+    random_init: bool = option(False, "take only the encoders' architecture, not their weights")
+    image_height: int = option(384, "height to which images are resized, in pixels")
+    image_width: int = option(128, "width to which images are resized, in pixels")
+    max_text_tokens: int = option(100, "longer captions are truncated")
+    projection_dim: int = option(768, "size of the shared embedding")
+    logit_scale: float = option(1.0, "scale (1 / temperature) of the cosine similarity")
+    learnable_logit_scale: bool = option(False, "learn the scale, which starts at --logit-scale")
+    centre_embeddings: bool = option(False, "shift the projections at the start so that embeddings have mean zero")
+    mlm_loss_weight: float = option(1.0, "beta of equation 3; 0 leaves masked language modelling out")
+    fresh_captions: bool = option(False, "write a new caption each epoch from the attributes in the dataset")
+    caption_recipe: RecipeName = option(
+        "best", "recipe whose templates --fresh-captions uses: the one that the dataset was built with"
     )
-    use_all_cores(accelerator)
-    return accelerator
+    attributes: str | None = option(
+        None, "vocabulary file of the dataset, for --fresh-captions (default: the shipped one, of people)"
+    )
+    exclude_repeats: bool = option(
+        False, "pairs of the same image, of near-duplicates or of the same text are not each other's negatives"
+    )
+    weigh_negatives: bool = option(False, "negatives are weighted down when the caption probably fits that image too")
+    mask_contrast: bool = option(
+        False, "contrast the masked text instead of the whole one: one text pass in a step instead of two"
+    )
+    attribute_loss_weight: float = option(0.0, "weight of a loss that reads the attributes off both embeddings")
+    batch_size: int = option(512, "pairs in a step, over all processes")
+    epochs: float = option(15, "passes over the dataset, unless --max-steps is given")
+    max_steps: int = option(-1, "number of steps; -1: as many as --epochs makes")
+    learning_rate: float = option(1e-5, "peak learning rate of AdamW")
+    muon_learning_rate: float | None = option(
+        None, "train the matrices inside transformer layers by Muon with this peak learning rate"
+    )
+    weight_decay: float = option(0.01, "weight decay; not applied to biases and norms")
 
 
-def set_up_model(model, arguments):
-    """Have a transformers model compute as the ``arguments`` say.
+@dataclass
+class FinetuneArguments(RunArguments):
+    """The options of train/finetune.py."""
 
-    Raises:
-        UserError: the wanted attention cannot be used here.
-    """
-    try:
-        model.set_attn_implementation(arguments.attn_implementation)
-    except (ImportError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"--attn_implementation {arguments.attn_implementation} cannot be used here: {reason}"
-        ) from None
-    if arguments.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    convolve_in_float32(model)
-
-
-def convolve_in_float32(model):
-    """Have a model cut its patches in float32 on a CPU: bfloat16 takes up to twice as long there, mostly backward."""
-    import torch
-
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            module.forward = torch.autocast("cpu", enabled=False)(module.forward)
-
-
-def make_schedulers(optimizers, arguments):
-    """The learning-rate schedule of each optimizer, over ``arguments.max_steps`` steps.
-
-    Raises:
-        UserError: unknown schedule.
-    """
-    from transformers import get_scheduler
-
-    warmup = int(arguments.warmup_ratio * arguments.max_steps)
-    try:
-        return [get_scheduler(arguments.scheduler, each, warmup, arguments.max_steps) for each in optimizers]
-    except ValueError as error:
-        raise UserError(f"--scheduler {arguments.scheduler} cannot be used: {str(error).splitlines()[0]}") from None
+    model: str | None = option(None, "folder or Hub name of the UniPT model to start from")
+    dataset: str | None = option(None, "folder or Hub name of a benchmark")
+    output_dir: str | None = option(None, "folder for the fine-tuned model; must be new")
+    split: str = option("train", "split of the dataset")
+    batch_size: int = option(64, "captions in a step, over all processes")
+    captions_per_person: int = option(
+        0, "captions of each person in a batch; 0: captions are shuffled, whoever they show"
+    )
+    epochs: float = option(60, "passes over the captions, unless --max-steps is given")
+    max_steps: int = option(-1, "number of steps; -1: as many as --epochs makes")
+    vision_learning_rate: float = option(1e-4, "peak learning rate of the image encoder")
+    text_learning_rate: float = option(1e-5, "peak learning rate of the text encoder")
+    head_learning_rate: float = option(1e-4, "peak learning rate of all other parameters")
+    muon_learning_rate: float | None = option(
+        None, "train the matrices inside transformer layers by Muon with this peak learning rate"
+    )
+    weight_decay: float = option(0.0, "weight decay; 0 makes AdamW the paper's Adam")
+    margin: float = option(0.2, "alpha of equation 5")
+    matching_loss: Literal["ranking", "sdm"] = option(
+        "ranking", "ranking: the paper's L_rk; sdm: IRRA's similarity distribution matching"
+    )
+    granularity_loss_weight: float = option(
+        1.0, "gamma of equation 7; 0: there are no prototypes, and the model embeds by its pooled tokens"
+    )
+    num_prototypes: int = option(6, "number of prototypes, if gamma is not 0")
+    prototype_dim: int = option(512, "length of each prototype's part of the embedding")
+    prototype_layers: int = option(2, "layers of attention from prototypes to tokens")
+    prototype_heads: int = option(6, "heads of that attention")
+    prototype_head_dim: int = option(512, "length of a query, key and value of a head")
+    prototype_mlp_dim: int = option(512, "width of the feed-forward layers of the prototypes")
+    eval_steps: int = option(
+        500, "steps between measurements on validation, of which the best is saved; 0: the last step is saved"
+    )
+    validation_split: str | None = option(
+        None, "split to choose the checkpoint on (default: val or validation, or else people held out of training)"
+    )
+    held_out_people: float = option(0.1, "share of the training people that is held out if there is no such split")

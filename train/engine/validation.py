@@ -1,90 +1,143 @@
 """Choosing the checkpoint of a training run by Rank-1 on people who are neither trained on nor tested on."""
 
-import os
 import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import datasets
 import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.logging import get_logger
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
 
-from modeling_unipt.common.atomic_files import write_json
+from modeling_unipt.common.atomic_files import write_json, written_aside
 from modeling_unipt.common.user_errors import UserError
-from unipt_train.data.pairs import rows_of
+from modeling_unipt.processing_unipt import UniPTProcessor
+from unipt_train.data.loading import rows_of
+from unipt_train.engine.checkpoints import CHECKPOINTS, find_checkpoints
 from unipt_train.evaluation.measure import embed_rows, measure
 
+logger = get_logger(__name__)
 RECORD = "validation.json"
-DEFAULT_SPLITS = ("val", "validation")  # the second is what load_dataset makes of a file val.parquet without a card
+# The second is what load_dataset makes of a file val.parquet without a card.
+DEFAULT_SPLITS = ("val", "validation")
+LOGGED = ("R1", "R5", "R10", "mAP")
 
 
-def validation_rows(splits, arguments, columns):
-    """Where to choose the checkpoint: on a split of the dataset, or on training people held out.
+@dataclass(frozen=True)
+class ValidationOptions:
+    """Where to choose the checkpoint; the fields are options of train/finetune.py and described there."""
+
+    dataset: str
+    split: str
+    validation_split: str | None
+    held_out_people: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class DividedRows:
+    """Rows to train on, and rows to choose the checkpoint on.
+
+    Attributes:
+        training, validation: rows of different people.
+        split: the split that the validation rows come from.
+        held_out_person_ids: whom the validation rows show if they come from the split that is trained on, else [].
+    """
+
+    training: datasets.Dataset
+    validation: datasets.Dataset
+    split: str
+    held_out_person_ids: list[Any]
+
+
+def divide_rows(splits: datasets.DatasetDict, options: ValidationOptions, columns: Iterable[str]) -> DividedRows:
+    """Take the validation rows from a split of their own, or else hold people out of training.
 
     Args:
-        splits: the dataset, as ``data.load_splits`` gives it.
-        arguments: has ``dataset``, ``split``, ``validation_split`` (None: one of ``DEFAULT_SPLITS`` where there is one,
-            else people are held out), ``held_out_people`` (share of the people) and ``seed``.
-        columns: those that the rows need.
-    Returns:
-        (rows to train on, rows to validate on, what to record: {"split", "held_out_person_ids"}).
+        splits: the dataset, as :func:`unipt_train.data.loading.load_splits` gives it.
+        options: without a ``validation_split`` one of ``DEFAULT_SPLITS`` is taken, where there is one.
+        columns: names of the columns that the rows need.
+
     Raises:
         UserError: the split is the test split, the one trained on, or does not exist; or too few people to divide.
     """
-    wanted = arguments.validation_split
-    if wanted in ("test", arguments.split):
+    wanted = options.validation_split
+    if wanted in ("test", options.split):
         what = "the test split" if wanted == "test" else "what is trained on"
-        raise UserError(f"--validation_split {wanted} is {what}; a checkpoint is chosen on other people")
+        raise UserError(f"--validation-split {wanted} is {what}; a checkpoint is chosen on other people")
     if wanted is None:
-        wanted = next((name for name in DEFAULT_SPLITS if name in splits and name != arguments.split), None)
-    rows = rows_of(splits, arguments.dataset, arguments.split, columns)
+        wanted = next((name for name in DEFAULT_SPLITS if name in splits and name != options.split), None)
+    columns = list(columns)
+    rows = rows_of(splits, options.dataset, options.split, columns)
     if wanted is not None:
-        record = {"split": wanted, "held_out_person_ids": []}
-        return rows, rows_of(splits, arguments.dataset, wanted, columns), record
-    held_out = held_out_people(rows["person_id"], arguments.held_out_people, arguments.seed)
+        return DividedRows(rows, rows_of(splits, options.dataset, wanted, columns), wanted, [])
+    held_out = held_out_people(rows["person_id"], options.held_out_people, options.seed)
     is_out = np.isin(rows["person_id"], held_out)
-    record = {"split": arguments.split, "held_out_person_ids": held_out}
-    return rows.select(np.flatnonzero(~is_out)), rows.select(np.flatnonzero(is_out)), record
+    training = rows.select(np.flatnonzero(~is_out))
+    return DividedRows(training, rows.select(np.flatnonzero(is_out)), options.split, held_out)
 
 
-def held_out_people(person_ids, share, seed):
-    """A ``share`` of the people, at least two, drawn by the seed: a sorted list.
+def held_out_people(person_ids: Iterable[Any], share: float, seed: int) -> list[Any]:
+    """A ``share`` of the people, at least two, drawn by the seed: a sorted list of person_ids.
 
     Raises:
         UserError: ``share`` is not between 0 and 1, or fewer than two people would be left.
     """
     people = sorted(set(person_ids))
     if not 0 < share < 1:
-        raise UserError(f"--held_out_people {share} must lie between 0 and 1")
+        raise UserError(f"--held-out-people {share} must lie between 0 and 1")
+    # One person alone would always be found at Rank 1.
     count = max(2, round(share * len(people)))
     if len(people) - count < 2:
         raise UserError(
             f"there are {len(people)} people to train on; {count} held out to choose a checkpoint leave too few: give "
-            "--validation_split, or --eval_steps 0 to take the last step"
+            "--validation-split, or --eval-steps 0 to take the last step"
         )
     return sorted(people[index] for index in np.random.default_rng(seed).choice(len(people), count, replace=False))
 
 
 class Validation:
-    """Measures a `Finetuner`'s model every ``every`` steps and after the last, and keeps the weights of highest Rank-1;
-    of equal ones the earlier. Called by the training loop after each step; every process measures, the first one keeps.
+    """Measures a model every ``every`` steps and after the last, and keeps the weights of the highest Rank-1.
+
+    Of equal scores the earlier step counts. The training loop calls this after each step. Every process measures, and
+    the first one keeps the weights; they lie with the checkpoints, and are removed with these.
 
     Args:
-        rows: of the validation split.
-        processor: `UniPTProcessor`.
-        every, last_step: which steps are measured.
-        folder: the work folder; the weights lie with the checkpoints, and go with them.
-        record: what :func:`validation_rows` gave.
+        accelerator: of the run.
+        rows: what to measure on, and what to record about it.
+        processor: of the model.
+        every: steps between measurements.
+        last_step: the number of steps of the run.
+        folder: the work folder.
     """
 
-    def __init__(self, accelerator, rows, processor, every, last_step, folder, record):
-        self.accelerator, self.rows, self.processor = accelerator, rows, processor
-        self.every, self.last_step, self.folder, self.record = every, last_step, Path(folder), record
-        self.best_file = self.folder / "checkpoints" / "best.safetensors"
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        rows: DividedRows,
+        processor: UniPTProcessor,
+        every: int,
+        last_step: int,
+        folder: Path,
+    ) -> None:
+        self.accelerator = accelerator
+        self.rows = rows
+        self.processor = processor
+        self.every = every
+        self.last_step = last_step
+        self.folder = Path(folder)
+        self.best_file = self.folder / CHECKPOINTS / "best.safetensors"
         self.best = self._read_best()
-        if self.best is None and list(self.best_file.parent.glob("step-*")):
+        if self.best is None:
             self._begin_anew()
 
-    def _read_best(self):
+    def _read_best(self) -> tuple[float, int] | None:
         """(Rank-1, step) of the weights kept, which an earlier process may have left."""
         if not self.best_file.exists():
             return None
@@ -92,24 +145,34 @@ class Validation:
             kept = file.metadata()
         return float(kept["R1"]), int(kept["step"])
 
-    def _begin_anew(self):
-        """Drop checkpoints after which the best weights so far would be missing: killed while a result was tidied up,
-        a run may have lost these first."""
+    def _begin_anew(self) -> None:
+        """Remove the checkpoints after which the best weights so far would be missing.
+
+        A run that was killed while its checkpoints were removed may have lost the best weights first.
+        """
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            for checkpoint in self.best_file.parent.glob("step-*"):
-                if int(checkpoint.name.split("-")[1].split(".")[0]) >= self.every:
+            for step, checkpoint in find_checkpoints(self.best_file.parent).items():
+                if step >= self.every:
                     shutil.rmtree(checkpoint)
         self.accelerator.wait_for_everyone()
 
-    def __call__(self, step, finetuner):
-        """{"validation_R1", ...} in percent where this step is measured, else None."""
+    def __call__(self, step: int, objective: torch.nn.Module) -> dict[str, float] | None:
+        """Measure the model of a prepared objective after a step.
+
+        Returns:
+            {"validation_R1", ...} in percent where this step is measured, else None.
+
+        Raises:
+            UserError: the model's embeddings are not finite.
+        """
         if step % self.every and step != self.last_step:
             return None
-        model = self.accelerator.unwrap_model(finetuner).model
+        model = self.accelerator.unwrap_model(objective).model
         model.eval()
+        embedded = embed_rows(model, self.processor, self.rows.validation)
         try:
-            metrics = measure(embed_rows(model, self.processor, self.rows))
+            metrics = measure(embedded)
         except ValueError as error:
             raise UserError(
                 f"step {step} cannot be measured on validation: {error}; the checkpoints in {self.best_file.parent} "
@@ -118,25 +181,45 @@ class Validation:
         model.train()
         # A resumed run measures again what came after its checkpoint; the same step replaces itself.
         if self.best is None or metrics["R1"] > self.best[0] or step == self.best[1]:
-            self.best = metrics["R1"], step
+            self.best = (metrics["R1"], step)
             self._keep(model)
-        return {f"validation_{name}": round(metrics[name], 4) for name in ("R1", "R5", "R10", "mAP")}
+        return {f"validation_{name}": round(metrics[name], 4) for name in LOGGED}
 
-    def _keep(self, model):
+    def _keep(self, model: PreTrainedModel) -> None:
         if self.accelerator.is_main_process:
+            score, step = self.best
             self.best_file.parent.mkdir(exist_ok=True)
-            aside = self.best_file.with_name(self.best_file.name + ".partial")
             weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-            save_file(weights, aside, {"R1": repr(self.best[0]), "step": str(self.best[1])})
-            os.replace(aside, self.best_file)
+            with written_aside(self.best_file) as aside:
+                # repr keeps every digit, so that a resumed run compares with the very score.
+                save_file(weights, aside, {"R1": repr(score), "step": str(step)})
 
-    def finish(self, model):
+    def finish(self, model: PreTrainedModel) -> None:
         """Give ``model`` the weights of the chosen step, and write into the work folder which it is."""
-        if self.best is None or not self.accelerator.is_main_process:  # there may have been no step
+        # Without any step there was nothing to choose.
+        if self.best is None or not self.accelerator.is_main_process:
             return
         model.load_state_dict(load_file(self.best_file))
-        (score, step), people = self.best, len(set(self.rows["person_id"]))
-        told = {"metric": "R1", "score": score, "step": step, "steps": self.last_step, "eval_steps": self.every}
-        write_json(self.folder / RECORD, told | {"people": people} | self.record, indent=1)
-        where = "held-out people of the split" if self.record["held_out_person_ids"] else "people of the split"
-        print(f"step {step} of {self.last_step} is kept: Rank-1 {score:.2f} on {people} {where} {self.record['split']}")
+        score, step = self.best
+        people = len(set(self.rows.validation["person_id"]))
+        record = {
+            "metric": "R1",
+            "score": score,
+            "step": step,
+            "steps": self.last_step,
+            "eval_steps": self.every,
+            "people": people,
+            "split": self.rows.split,
+            "held_out_person_ids": self.rows.held_out_person_ids,
+        }
+        write_json(self.folder / RECORD, record, indent=1)
+        who = "held-out people" if self.rows.held_out_person_ids else "people"
+        logger.info(
+            "step %s of %s is kept: Rank-1 %.2f on %s %s of the split %s",
+            step,
+            self.last_step,
+            score,
+            people,
+            who,
+            self.rows.split,
+        )

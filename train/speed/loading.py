@@ -1,123 +1,182 @@
 """Whether data loading is hidden behind a training step; belongs to the part `training` of `make bench`.
 
-train/pretrain.py trains on the sample dataset as it is, a process that loads beside it; and, before and after, on
-samples that were decoded, tokenised and masked before its first step. Each run is a process of its own:
+train/pretrain.py trains on the sample dataset as it is, with a process that loads beside it. Before and after that, it
+trains on samples that were decoded, tokenised and masked before its first step. Each run is a process of its own, which
+this module starts as
 
-    python train/bench_loading.py {ready,parquet} --config pretrain_paper.yaml --dataset luperson-t ...
+    python -m unipt_train.speed.loading {ready,parquet} --config pretrain_paper.yaml --dataset luperson-t ...
 
-is train/pretrain.py, and a last line of JSON about when its steps ended. The first step, in which workers start, is
-left out.
+That is train/pretrain.py with a last line of JSON that says when its steps ended. The first step is not counted:
+workers start in it.
 """
 
 import json
+import runpy
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import datasets
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from modeling_unipt.common.user_errors import run_command
-from unipt_train import pretrain
-from unipt_train.data.pairs import EpochBatches
+from modeling_unipt.processing_unipt import UniPTProcessor
+from unipt_train.data.attribute_facts import AttributeFacts
+from unipt_train.data.batches import EpochBatches, Key
+from unipt_train.data.pairs import PretrainingPairs
+from unipt_train.engine.arguments import parse_arguments
+from unipt_train.engine.run_arguments import PretrainArguments
+from unipt_train.objectives import build
 from unipt_train.speed.figures import Figure
 from unipt_train.studies.commands import ROOT
 
 
 @dataclass(frozen=True)
 class LoadingCase:
-    """A recipe whose loader is measured: options of train/pretrain.py, batch, steps, the least ratio or None."""
+    """A recipe whose loader is measured.
+
+    Attributes:
+        options: of train/pretrain.py.
+        batch: pairs of a step.
+        least: the least ratio of the rates from Parquet and of ready samples, or None.
+    """
 
     name: str
-    options: list
+    options: list[str]
     batch: int
     steps: int
     least: float | None = None
 
 
 class ReadySamples(torch.utils.data.Dataset):
-    """The samples of ``batches``, lists of keys, made before any of them is asked for."""
+    """The samples of some batches, made before any of them is asked for.
 
-    def __init__(self, pairs, batches):
-        self.size, self.samples = len(pairs), {}
+    Args:
+        pairs: makes the samples.
+        batches: lists of the samples' keys.
+    """
+
+    def __init__(self, pairs: PretrainingPairs, batches: Iterable[list[Key]]) -> None:
+        self.size = len(pairs)
+        self.samples: dict[Key, dict[str, Any]] = {}
         for keys in batches:
             self.samples |= zip(keys, pairs.__getitems__(keys), strict=True)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Key) -> dict[str, Any]:
         return self.samples[key]
 
 
-def run(samples, *argv):
-    """train/pretrain.py with the options ``argv``, on :class:`ReadySamples` if ``samples`` is "ready".
+def run(samples: str, options: Sequence[str]) -> None:
+    """Run train/pretrain.py in this process.
 
-    Prints, last, {"ends": when each step ended, "making": seconds of a processor for a sample made beforehand}.
+    The last line that it prints is JSON: ``ends`` holds when each step ended by the clock. With ready samples
+    ``making`` holds the seconds of a processor that making a sample took.
+
+    Args:
+        samples: "ready" or "parquet".
+        options: of train/pretrain.py.
     """
-    build_pairs, told = pretrain.build_pairs, {"ends": []}
+    build_pairs = build.build_pairs
+    arguments = parse_arguments(PretrainArguments, "", list(options))
+    ends: list[float] = []
+    noted: dict[str, Any] = {"ends": ends}
 
-    def build_ready(rows, processor, arguments):
-        pairs, facts = build_pairs(rows, processor, arguments)
+    def build_ready(
+        rows: datasets.Dataset, processor: UniPTProcessor, sample_options: build.SampleOptions
+    ) -> tuple[ReadySamples, AttributeFacts | None]:
+        pairs, facts = build_pairs(rows, processor, sample_options)
         batches = EpochBatches(len(pairs), arguments.batch_size, arguments.seed, 0, arguments.max_steps)
         begun = time.process_time()
         ready = ReadySamples(pairs, batches)
-        told["making"] = (time.process_time() - begun) / len(ready.samples)
+        noted["making"] = (time.process_time() - begun) / len(ready.samples)
         return ready, facts
 
-    def note_end(optimizer, *_):
+    def note_end(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        # A step may have a second optimizer, Muon; AdamW is always there.
         if isinstance(optimizer, torch.optim.AdamW):
-            told["ends"].append(time.perf_counter())
+            ends.append(time.perf_counter())
 
     if samples == "ready":
-        pretrain.build_pairs = build_ready
+        build.build_pairs = build_ready
     register_optimizer_step_post_hook(note_end)
-    pretrain.main(argv)
-    print(json.dumps(told))
+    sys.argv = ["pretrain.py", *options]
+    try:
+        # The program itself, as a user starts it: no room imports a program.
+        runpy.run_module("unipt_train.pretrain", run_name="__main__")
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    print(json.dumps(noted))
 
 
-def train(case, output, samples):
-    """(samples a second, losses of the steps, seconds of making a sample beforehand or None) of a run.
+@dataclass(frozen=True)
+class Training:
+    """What a run of train/pretrain.py was like.
+
+    Attributes:
+        rate: samples a second.
+        losses: of each step.
+        making: seconds of a processor for making a sample beforehand, or None.
+    """
+
+    rate: float
+    losses: list[float]
+    making: float | None
+
+
+def train(case: LoadingCase, output: Path, samples: str) -> Training:
+    """Run train/pretrain.py in a process of its own; for ``samples`` see :func:`run`.
 
     Raises:
         RuntimeError: it failed.
     """
-    command = [sys.executable, __file__, samples, *case.options]
-    command += ["--dataset", ROOT / "luperson-t", "--output_dir", output, "--batch_size", case.batch]
-    command += ["--max_steps", case.steps, "--save_steps", 0, "--log_steps", 1, "--report_to", "none"]
-    command += ["--cpu", "true", "--precision", "no", *(["--num_workers", 0] if samples == "ready" else [])]
+    command = [sys.executable, "-m", "unipt_train.speed.loading", samples, *case.options]
+    command += ["--dataset", ROOT / "luperson-t", "--output-dir", output, "--batch-size", case.batch]
+    command += ["--max-steps", case.steps, "--save-steps", 0, "--log-steps", 1, "--report-to", "none"]
+    command += ["--cpu", "true", "--precision", "no"]
+    if samples == "ready":
+        # What is in memory already needs no process that loads it.
+        command += ["--num-workers", 0]
     ended = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
     if ended.returncode:
         raise RuntimeError(f"training {case.name} failed: {ended.stderr.strip()}")
-    told = json.loads(ended.stdout.splitlines()[-1])
-    log = json.loads((Path(output) / "training_log.json").read_text(encoding="utf-8"))
-    seconds = told["ends"][-1] - told["ends"][0]
-    return case.batch * (len(told["ends"]) - 1) / seconds, [row["loss"] for row in log], told.get("making")
+    noted = json.loads(ended.stdout.splitlines()[-1])
+    log = json.loads((output / "training_log.json").read_text(encoding="utf-8"))
+    ends = noted["ends"]
+    rate = case.batch * (len(ends) - 1) / (ends[-1] - ends[0])
+    return Training(rate, [row["loss"] for row in log], noted.get("making"))
 
 
-def measure_loading(case, folder):
-    """The figures of one recipe.
+def measure_loading(case: LoadingCase, folder: Path) -> list[Figure]:
+    """The figures of one recipe; ``folder`` is one to work in.
 
     Raises:
         RuntimeError: a run failed, or they did not train on the same samples.
     """
-    (before, ready_losses, making), (rate, losses, _), (after, _, _) = (
-        train(case, folder / f"{case.name}-{number}", samples)
-        for number, samples in enumerate(("ready", "parquet", "ready"))
-    )
-    if any(abs(one - other) > 1e-3 for one, other in zip(ready_losses, losses, strict=True)):
-        raise RuntimeError(f"{case.name}: losses {losses} from Parquet differ from {ready_losses} of ready samples")
-    ready = statistics.mean([before, after])
+    before = train(case, folder / f"{case.name}-0", "ready")
+    loaded = train(case, folder / f"{case.name}-1", "parquet")
+    after = train(case, folder / f"{case.name}-2", "ready")
+    for ready_loss, loss in zip(before.losses, loaded.losses, strict=True):
+        if abs(ready_loss - loss) > 1e-3:
+            raise RuntimeError(
+                f"{case.name}: losses {loaded.losses} from Parquet differ from {before.losses} of ready samples"
+            )
+    ready = statistics.mean([before.rate, after.rate])
     return [
         Figure(f"{case.name}: training on ready samples", ready, "samples/s"),
-        Figure(f"{case.name}: training from Parquet", rate, "samples/s"),
-        Figure(f"{case.name}: making a sample, of one processor", 1000 * making, "ms"),
-        Figure(f"{case.name}: from Parquet / ready", rate / ready, "", at_least=case.least),
+        Figure(f"{case.name}: training from Parquet", loaded.rate, "samples/s"),
+        Figure(f"{case.name}: making a sample, of one processor", 1000 * before.making, "ms"),
+        Figure(f"{case.name}: from Parquet / ready", loaded.rate / ready, at_least=case.least),
     ]
 
 
 if __name__ == "__main__":
-    run_command(lambda: run(*sys.argv[1:]))
+    run(sys.argv[1], sys.argv[2:])

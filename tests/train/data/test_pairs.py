@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 
 from modeling_unipt.common.user_errors import UserError
-from unipt_train.build_tokenizers import bert_tokenizer
-from unipt_train.data.pairs import (
-    Collator,
-    EpochBatches,
-    IdentityPairs,
-    PretrainingPairs,
-    load_rows,
-    mask_whole_words,
-    tokenise,
-)
+from unipt_train.data.batches import Collator, EpochBatches
+from unipt_train.data.loading import load_rows
+from unipt_train.data.masking import mask_whole_words
+from unipt_train.data.pairs import IdentityPairs, PretrainingPairs, tokenise
+from unipt_train.data.tokenizers import bert_tokenizer
 
 WORDS = ["a", "young", "woman", "wearing", "crimson", "trousers", "and", "carrying", "an", "umbrella", "walks"]
 

@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from modeling_unipt.common.user_errors import UserError
+from unipt_train.data.batches import EpochBatches
 from unipt_train.engine import loop as training_loop
 from unipt_train.engine.joint_batch import joint_backward
-from unipt_train.engine.loop import run_training, start_tracking
-from unipt_train.engine.run_arguments import RunArguments, make_accelerator, make_schedulers
+from unipt_train.engine.loop import LoopOptions, run_training
+from unipt_train.engine.optimizers import make_schedulers
+from unipt_train.engine.result import start_tracking
+from unipt_train.engine.set_up import make_accelerator
+from unipt_train.objectives.base import Objective
 
 
 class Numbers(torch.utils.data.Dataset):
@@ -26,11 +30,11 @@ class Numbers(torch.utils.data.Dataset):
         return f"image-{index}"
 
 
-class OneNumber(torch.nn.Module):
-    """An objective: one number, and how far it is from those of the batch."""
+class OneNumber(Objective):
+    """One number, and how far it is from those of the batch."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(model=None)
         self.value = torch.nn.Parameter(torch.zeros(()))
 
     def inputs(self, batch):
@@ -50,17 +54,24 @@ def collate(samples):
     return {"values": torch.tensor(samples)}
 
 
-def loop(tmp_path, **options):
+def loop(tmp_path, save_steps=4, chunk_size=0, report_to="none", scheduler="linear"):
     """(log, model) of a run into ``tmp_path``."""
-    settings = {"report_to": "none", "precision": "no", "num_workers": 0, "log_steps": 2, "save_steps": 4, "cpu": True}
-    arguments = RunArguments(**settings | options)
-    arguments.batch_size, arguments.max_steps, arguments.output_dir = 4, 10, str(tmp_path / "out")
-    accelerator = make_accelerator(arguments)
+    options = LoopOptions(
+        max_steps=10,
+        batch_size=4,
+        seed=0,
+        save_steps=save_steps,
+        log_steps=2,
+        chunk_size=chunk_size,
+        max_grad_norm=1.0,
+        num_workers=0,
+    )
+    accelerator = make_accelerator("no", cpu=True, report_to=report_to, output_dir=str(tmp_path / "out"))
     start_tracking(accelerator, tmp_path)
     model = OneNumber()
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.1)]
-    schedulers = make_schedulers(optimizers, arguments)
-    _, log = run_training(accelerator, model, optimizers, schedulers, Numbers(), collate, arguments, tmp_path)
+    schedulers = make_schedulers(optimizers, scheduler, 0.1, options.max_steps)
+    _, log = run_training(accelerator, model, optimizers, schedulers, Numbers(), collate, options, tmp_path)
     accelerator.end_training()
     return log, model
 
@@ -87,8 +98,6 @@ def fails_at(monkeypatch):
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 @pytest.mark.parametrize("wanted", [5, 7, 10])
 def test_a_loss_that_is_no_number_names_step_batch_and_checkpoint(tmp_path, fails_at, loss, wanted):
-    from unipt_train.data.pairs import EpochBatches
-
     fails_at(wanted, loss)
     with pytest.raises(UserError) as stopped:
         loop(tmp_path)
@@ -110,7 +119,7 @@ def test_a_bad_loss_is_never_saved(tmp_path, fails_at):
 @pytest.mark.parametrize(("chunk_size", "now"), [(0, "the whole batch"), (2, "2")])
 def test_out_of_memory_says_which_knob_and_keeps_the_checkpoint(tmp_path, fails_at, chunk_size, now):
     fails_at(6, error=torch.OutOfMemoryError())
-    told = rf"out of GPU memory at step 6: lower --chunk_size \(now {now}\): the losses stay those of the batch; or set"
+    told = rf"out of GPU memory at step 6: lower --chunk-size \(now {now}\): the losses stay those of the batch; or set"
     with pytest.raises(UserError, match=told):
         loop(tmp_path, chunk_size=chunk_size)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000004"]
@@ -131,13 +140,14 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path, fails_at, save_step
     assert float(again.value) == float(model.value)
 
 
-def test_a_half_written_checkpoint_is_never_chosen(tmp_path, fails_at, capsys):
+def test_a_half_written_checkpoint_is_never_chosen(tmp_path, fails_at, caplog):
+    caplog.set_level("INFO", "unipt_train")
     fails_at(7, error=torch.OutOfMemoryError())
     with pytest.raises(UserError):
         loop(tmp_path)
     (tmp_path / "checkpoints" / "step-00000006.partial").mkdir()
     loop(tmp_path)
-    assert f"resuming at step 4 from {tmp_path}/checkpoints/step-00000004" in capsys.readouterr().out
+    assert f"resuming at step 4 from {tmp_path}/checkpoints/step-00000004" in caplog.text
 
 
 def test_tensorboard_has_what_the_log_has(tmp_path):
@@ -154,8 +164,8 @@ def test_tensorboard_has_what_the_log_has(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"report_to": "paper"}, "--report_to paper is no tracker; valid ones: none, aim, "),
-        ({"report_to": "wandb"}, "--report_to wandb needs the package of that name"),
+        ({"report_to": "paper"}, "--report-to paper is no tracker; valid ones: none, aim, "),
+        ({"report_to": "wandb"}, "--report-to wandb needs the package of that name"),
         ({"scheduler": "steep"}, "--scheduler steep cannot be used: steep is not a valid SchedulerType"),
     ],
 )

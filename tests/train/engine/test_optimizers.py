@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unipt_train.engine.optimizers import build_optimizers, parameter_groups
-from unipt_train.engine.run_arguments import convolve_in_float32, pick_precision
+from unipt_train.engine.precision import convolve_in_float32, pick_precision
 from unipt_train.objectives.initialisation import centre_embeddings, start_from_sine_cosine_positions
 
 
@@ -72,12 +72,12 @@ def test_bfloat16_is_chosen_where_it_is_native(gpu, native, wanted, monkeypatch)
 def test_patches_are_cut_in_float32_on_a_cpu(tiny_config):
     from modeling_unipt import UniPTModel
 
-    model, pictures, seen = UniPTModel(tiny_config()), torch.randn(2, 3, 64, 64), {}
+    model, images, seen = UniPTModel(tiny_config()), torch.randn(2, 3, 64, 64), {}
     projection = model.vision_model.embeddings.patch_embeddings.projection
     projection.register_forward_hook(lambda module, given, found: seen.update(patches=found))
     convolve_in_float32(model)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        embeds = model.get_image_features(pictures).pooler_output
+        embeds = model.get_image_features(images).pooler_output
     assert seen["patches"].dtype == torch.float32 and embeds.dtype == torch.bfloat16
     embeds.float().sum().backward()
     assert projection.weight.grad.abs().sum() > 0

@@ -1,10 +1,10 @@
 """The checkpoint of a fine-tuning is chosen on validation: by what, the same when killed, training undisturbed."""
 
+import dataclasses
 import json
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -15,9 +15,9 @@ from modeling_unipt import load_unipt
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.people import draw_person
 from unipt_train import finetune
-from unipt_train.data.pairs import load_rows
+from unipt_train.data.loading import load_rows
 from unipt_train.engine import validation
-from unipt_train.engine.validation import Validation, held_out_people, validation_rows
+from unipt_train.engine.validation import Validation, ValidationOptions, divide_rows, held_out_people
 from unipt_train.evaluation.measure import embed_rows, measure
 
 SMALL = {"num_prototypes": 2, "prototype_dim": 8, "prototype_layers": 1, "prototype_heads": 2}
@@ -26,7 +26,7 @@ COLOURS = ["red", "blue", "white", "green", "black"]
 
 
 def write_benchmark(folder, splits):
-    """A dataset of drawn people, two captions and two pictures each; ``splits`` are name -> person_ids."""
+    """A dataset of drawn people, two captions and two images each; ``splits`` are name -> person_ids."""
     folder.mkdir()
     for split, people in splits.items():
         shown = [(person, view) for person in people for view in range(2)]
@@ -85,11 +85,11 @@ def scripted_scores(killed_at=None):
     """Rank-1 by step as in SCORES; gives the weights of each step measured. Dies after the one of ``killed_at``."""
     measured, step_now, weights = Validation.__call__, [], {}
 
-    def call(self, step, finetuner):
+    def call(self, step, objective):
         step_now[:] = [step]
         if step in SCORES:
-            weights[step] = {name: value.clone() for name, value in finetuner.model.state_dict().items()}
-        numbers = measured(self, step, finetuner)
+            weights[step] = {name: value.clone() for name, value in objective.model.state_dict().items()}
+        numbers = measured(self, step, objective)
         if step == killed_at:
             raise Killed
         return numbers
@@ -173,15 +173,16 @@ def test_of_equal_scores_the_earlier_step_is_kept(tiny_unipt_folder, benchmark, 
 
 
 def test_without_a_validation_split_people_are_held_out_of_training(
-    tiny_unipt_folder, without_val, tmp_path, capsys, monkeypatch
+    tiny_unipt_folder, without_val, tmp_path, capsys, caplog, monkeypatch
 ):
+    caplog.set_level("INFO", "unipt_train")
     taken = samples_taken(monkeypatch)
     tune(tiny_unipt_folder, without_val, tmp_path / "tuned", held_out_people=0.2)
     record = json.loads((tmp_path / "tuned" / "validation.json").read_text())
     assert record["split"] == "train" and record["people"] == len(record["held_out_person_ids"]) == 4
     assert {person for person, _ in taken} == set(range(20)) - set(record["held_out_person_ids"])
-    said = capsys.readouterr().out
-    assert "held out of training, to choose the checkpoint: 4 people" in said
+    assert "held out of training, to choose the checkpoint: 4 people" in capsys.readouterr().out
+    said = caplog.text
     assert f"step {record['step']} of 14 is kept: Rank-1" in said and "on 4 held-out people of the split train" in said
     assert record["held_out_person_ids"] == held_out_people(range(20), 0.2, seed=0)
     assert held_out_people(range(20), 0.2, seed=1) != held_out_people(range(20), 0.2, seed=0)
@@ -225,12 +226,12 @@ def test_released_weights_of_half_precision_are_trained_in_full(tiny_unipt_folde
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"validation_split": "test"}, "--validation_split test is the test split; a checkpoint is chosen on other"),
-        ({"validation_split": "train"}, "--validation_split train is what is trained on"),
+        ({"validation_split": "test"}, "--validation-split test is the test split; a checkpoint is chosen on other"),
+        ({"validation_split": "train"}, "--validation-split train is what is trained on"),
         ({"validation_split": "dev"}, "has no split 'dev'; it has train, validation, test"),
-        ({"eval_steps": -1}, "--eval_steps -1 must not be negative"),
-        ({"chunk_size": -1}, "--chunk_size -1 must not be negative"),
-        ({"captions_per_person": 9}, "--captions_per_person 9 must lie between 0 and the batch size, 8"),
+        ({"eval_steps": -1}, "--eval-steps -1 must not be negative"),
+        ({"chunk_size": -1}, "--chunk-size -1 must not be negative"),
+        ({"captions_per_person": 9}, "--captions-per-person 9 must lie between 0 and the batch size, 8"),
         ({"prototype_heads": 0}, "prototype_heads is 0; it must be at least 1"),
     ],
 )
@@ -242,21 +243,18 @@ def test_mistakes_are_told_before_anything_is_written(tiny_unipt_folder, benchma
 
 def test_too_few_people_to_hold_out(without_val):
     rows = load_rows(str(without_val), "train", ["person_id"])
-    arguments = SimpleNamespace(
-        dataset=str(without_val), split="train", validation_split=None, held_out_people=0.1, seed=0
-    )
+    options = ValidationOptions(str(without_val), "train", validation_split=None, held_out_people=0.1, seed=0)
     with pytest.raises(
         UserError, match="there are 3 people to train on; 2 held out to choose a checkpoint leave too few"
     ):
-        validation_rows({"train": rows.select(range(6))}, arguments, ["person_id"])
-    arguments.held_out_people = 1.5
-    with pytest.raises(UserError, match="--held_out_people 1.5 must lie between 0 and 1"):
-        validation_rows({"train": rows}, arguments, ["person_id"])
+        divide_rows({"train": rows.select(range(6))}, options, ["person_id"])
+    with pytest.raises(UserError, match="--held-out-people 1.5 must lie between 0 and 1"):
+        divide_rows({"train": rows}, dataclasses.replace(options, held_out_people=1.5), ["person_id"])
 
 
 def test_a_model_with_prototypes_is_not_trained_without_them(whole, benchmark, tmp_path):
     with pytest.raises(
-        UserError, match="embeds by prototypes, which --granularity_loss_weight 0 would leave untrained"
+        UserError, match="embeds by prototypes, which --granularity-loss-weight 0 would leave untrained"
     ):
         tune(whole[0], benchmark, tmp_path / "out", granularity_loss_weight=0)
 

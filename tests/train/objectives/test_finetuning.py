@@ -1,28 +1,19 @@
 """The objective of fine-tuning against its parts written out (paper equations 4 to 7); where prototypes come from."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from modeling_unipt import UniPTModel
 from modeling_unipt.common.user_errors import UserError
-from tests.helpers.paths import ROOT
-from tests.train.objectives.test_losses import same_loss_and_gradient, semi_hard_hinges
+from tests.helpers.naive_losses import same_loss_and_gradient, semi_hard_hinges
 from unipt_train.engine.arguments import parse_arguments
-from unipt_train.finetune import FinetuneArguments
-from unipt_train.objectives.finetuning import Finetuner, with_prototypes
+from unipt_train.engine.run_arguments import FinetuneArguments
+from unipt_train.objectives.finetuning import FinetuningObjective, with_prototypes
 from unipt_train.objectives.losses import similarity_distribution_loss
 
 SIZES = {"num_prototypes": 3, "prototype_dim": 5, "prototype_layers": 1, "prototype_heads": 2}
 SIZES |= {"prototype_head_dim": 4, "prototype_mlp_dim": 7}
-CONFIGS = ROOT / "train" / "configs"
 PERSON = torch.tensor([0, 1])
-
-
-def arguments(**changes):
-    options = {"granularity_loss_weight": 1.0, "matching_loss": "ranking", "margin": 1.9}
-    return SimpleNamespace(**(options | changes))
 
 
 @pytest.fixture
@@ -39,19 +30,20 @@ def batch():
     }
 
 
-def make(tiny_config, seed=0, **changes):
-    torch.manual_seed(seed)
-    config = tiny_config(**(SIZES if changes.get("granularity_loss_weight", 1) else {}))
-    return Finetuner(UniPTModel(config), 4, arguments(**changes)).double().eval()
+def make(tiny_config, granularity_loss_weight=1.0, **changes):
+    torch.manual_seed(0)
+    config = tiny_config(**(SIZES if granularity_loss_weight else {}))
+    options = {"granularity_loss_weight": granularity_loss_weight, "margin": 1.9} | changes
+    return FinetuningObjective(UniPTModel(config), 4, **options).double().eval()
 
 
-def losses_of(finetuner, batch):
-    return finetuner.losses(finetuner(**finetuner.inputs(batch)), finetuner.targets(batch))
+def losses_of(objective, batch):
+    return objective.losses(objective(**objective.inputs(batch)), objective.targets(batch))
 
 
-def naive_losses(finetuner, batch, gamma):
+def naive_losses(objective, batch, gamma):
     """Equations 4 to 7 for a batch of two people, of whom each is the other's only possible negative."""
-    model = finetuner.model
+    model = objective.model
     texts = model.get_text_features(batch["input_ids"], batch["attention_mask"])
     images = model.get_image_features(batch["pixel_values"])
 
@@ -66,13 +58,13 @@ def naive_losses(finetuner, batch, gamma):
         return sum(sum(hinges) for hinges in semi_hard_hinges(*features, PERSON, 1.9)) / 2
 
     pooled = (texts.global_output, images.global_output)
-    losses = {"identification_loss": l_id(finetuner.classifier, pooled), "ranking_loss": l_rk(pooled)}
+    losses = {"identification_loss": l_id(objective.classifier, pooled), "ranking_loss": l_rk(pooled)}
     losses["loss"] = losses["identification_loss"] + losses["ranking_loss"]
     if gamma:
         unified = (texts.pooler_output, images.pooler_output)
         of_parts = [
             l_id(classifier, [modality[:, 5 * part : 5 * part + 5] for modality in unified])
-            for part, classifier in enumerate(finetuner.prototype_classifiers)
+            for part, classifier in enumerate(objective.prototype_classifiers)
         ]
         losses["granularity_loss"] = sum(of_parts) / 3 + l_rk(unified)
         losses["loss"] = losses["loss"] + gamma * losses["granularity_loss"]
@@ -81,32 +73,32 @@ def naive_losses(finetuner, batch, gamma):
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 0.5])
 def test_the_losses_and_their_gradients_equal_equations_4_to_7(tiny_config, batch, gamma):
-    finetuner = make(tiny_config, granularity_loss_weight=gamma)
-    for name, parameter in finetuner.named_parameters():
+    objective = make(tiny_config, granularity_loss_weight=gamma)
+    for name, parameter in objective.named_parameters():
         if "classifier" in name:
             torch.nn.init.normal_(parameter)  # as if trained: all classes equally likely would hide much
-    losses, naive = losses_of(finetuner, batch), naive_losses(finetuner, batch, gamma)
+    losses, naive = losses_of(objective, batch), naive_losses(objective, batch, gamma)
     assert set(losses) == set(naive)
     assert naive["ranking_loss"] > 0
     for name in losses:
         torch.testing.assert_close(losses[name], torch.as_tensor(naive[name]), rtol=1e-10, atol=1e-10)
-    trained = [parameter for parameter in finetuner.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     same_loss_and_gradient(losses["loss"], naive["loss"], trained)
 
 
 def test_every_trained_parameter_gets_a_gradient(tiny_config, batch):
     for gamma in (0.0, 1.0):
-        finetuner = make(tiny_config, granularity_loss_weight=gamma)
-        losses_of(finetuner, batch)["loss"].backward()
-        without = [name for name, p in finetuner.named_parameters() if p.requires_grad and p.grad is None]
+        objective = make(tiny_config, granularity_loss_weight=gamma)
+        losses_of(objective, batch)["loss"].backward()
+        without = [name for name, p in objective.named_parameters() if p.requires_grad and p.grad is None]
         assert without == []
 
 
 def test_sdm_takes_the_place_of_ranking_in_both_parts(tiny_config, batch):
-    finetuner = make(tiny_config, matching_loss="sdm")
-    losses = losses_of(finetuner, batch)
-    texts = finetuner.model.get_text_features(batch["input_ids"], batch["attention_mask"])
-    images = finetuner.model.get_image_features(batch["pixel_values"])
+    objective = make(tiny_config, matching_loss="sdm")
+    losses = losses_of(objective, batch)
+    texts = objective.model.get_text_features(batch["input_ids"], batch["attention_mask"])
+    images = objective.model.get_image_features(batch["pixel_values"])
     expected = similarity_distribution_loss(texts.global_output, images.global_output, PERSON)
     torch.testing.assert_close(losses["sdm_loss"], expected)
     assert "ranking_loss" not in losses
@@ -127,7 +119,7 @@ def test_a_model_gets_prototypes_and_keeps_its_weights(tiny_config):
 
 
 def test_the_papers_recipe_is_what_the_paper_states():
-    recipe = parse_arguments(FinetuneArguments, "", ["--config", str(CONFIGS / "finetune_paper.yaml")])
+    recipe = parse_arguments(FinetuneArguments, "", ["--config", "finetune_paper.yaml"])
     assert (recipe.batch_size, recipe.epochs, recipe.weight_decay, recipe.margin) == (64, 60, 0, 0.2)
     assert (recipe.vision_learning_rate, recipe.text_learning_rate, recipe.head_learning_rate) == (1e-4, 1e-5, 1e-4)
     assert (recipe.granularity_loss_weight, recipe.matching_loss, recipe.captions_per_person) == (1, "ranking", 0)
@@ -139,10 +131,10 @@ def test_the_papers_recipe_is_what_the_paper_states():
 def test_prototypes_of_other_sizes_are_refused(tiny_config):
     grown = with_prototypes(UniPTModel(tiny_config()), SIZES)
     with pytest.raises(
-        UserError, match="has prototypes of its own, with prototype_dim 5, not 8; give --prototype_dim 5"
+        UserError, match="has prototypes of its own, with prototype_dim 5, not 8; give --prototype-dim 5"
     ):
         with_prototypes(grown, SIZES | {"prototype_dim": 8})
     with pytest.raises(UserError, match="prototype_heads is 0; it must be at least 1"):
         with_prototypes(UniPTModel(tiny_config()), SIZES | {"prototype_heads": 0})
-    with pytest.raises(UserError, match="for no prototypes give --granularity_loss_weight 0"):
+    with pytest.raises(UserError, match="for no prototypes give --granularity-loss-weight 0"):
         with_prototypes(UniPTModel(tiny_config()), SIZES | {"num_prototypes": 0})

@@ -1,4 +1,4 @@
-"""Identification and ranking loss (paper equations 4 and 5) and SDM against formulas written out with loops."""
+"""The losses against formulas written out with loops, and by hand: equations 4 and 5, SDM, attributes."""
 
 import itertools
 import math
@@ -6,7 +6,14 @@ import math
 import pytest
 import torch
 
-from unipt_train.objectives.losses import identification_loss, ranking_loss, similarity_distribution_loss
+from tests.helpers.naive_losses import cosine, same_loss_and_gradient, semi_hard_hinges
+from unipt_train.objectives.losses import (
+    attribute_loss,
+    identification_loss,
+    log_truth,
+    ranking_loss,
+    similarity_distribution_loss,
+)
 
 
 def test_identification_loss_is_log_of_identities_for_equal_logits():
@@ -22,29 +29,6 @@ def test_identification_loss_and_its_gradient_equal_equation_4():
         for modality in logits:
             naive = naive - (modality[n, person[n]].exp() / sum(x.exp() for x in modality[n])).log() / 6
     same_loss_and_gradient(identification_loss(*logits, person), naive, logits)
-
-
-def same_loss_and_gradient(loss, naive, inputs):
-    torch.testing.assert_close(loss, naive, rtol=1e-10, atol=1e-12)
-    gradients = [torch.autograd.grad(value, inputs) for value in (loss, naive)]
-    torch.testing.assert_close(*gradients, rtol=1e-8, atol=1e-12)
-    assert max(gradient.abs().max() for gradient in gradients[0]) > 0
-
-
-def cosine(a, b):
-    return torch.dot(a, b) / (a.dot(a).sqrt() * b.dot(b).sqrt())
-
-
-def semi_hard_hinges(texts, images, person, margin):
-    """For each pair and direction the list of all hinges of equation 5 between 0 and the margin."""
-    found = []
-    for n in range(len(texts)):
-        positive = cosine(images[n], texts[n])
-        others = [m for m in range(len(texts)) if person[m] != person[n]]
-        for row in ([cosine(images[n], texts[m]) for m in others], [cosine(images[m], texts[n]) for m in others]):
-            hinges = [margin - positive + negative for negative in row]
-            found.append([hinge for hinge in hinges if 0 < hinge < margin])
-    return found
 
 
 def one_semi_hard_negative_each():
@@ -126,3 +110,27 @@ def test_similarity_distribution_loss_is_zero_where_similarities_are_the_identit
     person = torch.tensor([4, 4, 7, 9])
     assert similarity_distribution_loss(embeds, embeds, person).item() == pytest.approx(0, abs=1e-6)
     assert similarity_distribution_loss(embeds, embeds.roll(1, dims=0), person).item() > 5
+
+
+def test_the_probability_of_a_caption_is_the_product_over_what_it_tells():
+    told = torch.tensor([[True, False, False, True, False], [False, False, False, False, True], [False] * 5])
+    shown = torch.tensor([[0.9, 0.1, 0.2, 0.5, 0.3], [0.4, 0.6, 0.1, 0.1, 0.8]])
+    truth = log_truth(told, shown, [2, 3]).exp()
+    expected = [[0.9 * 0.5, 0.4 * 0.1], [0.3, 0.8], [1.0, 1.0]]
+    torch.testing.assert_close(truth, torch.tensor(expected))
+
+
+def test_no_fact_is_ruled_out_for_certain():
+    told, shown = torch.tensor([[True, False]]), torch.tensor([[0.0, 1.0]])
+    assert float(log_truth(told, shown, [2], floor=0.01).exp()) == pytest.approx(0.01)
+
+
+def test_the_attribute_loss_by_hand():
+    sizes = [2, 3]
+    shown = torch.tensor([[0.25, 0.75, 0.2, 0.2, 0.6]])
+    told = torch.tensor([[False, False, True, True, False]])  # two columns may mean the same value
+    zeros = torch.zeros(1, 5)
+    expected = (math.log(2) + math.log(3)) / 2 - math.log(2 / 3)
+    assert float(attribute_loss(zeros, zeros, told, shown, sizes)) == pytest.approx(expected)
+    silent = attribute_loss(zeros, zeros, torch.zeros(1, 5, dtype=torch.bool), shown, sizes)
+    assert float(silent) == pytest.approx((math.log(2) + math.log(3)) / 2)

@@ -1,0 +1,86 @@
+"""What a training run computes with: its accelerator, and its model as the options ask for."""
+
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from transformers import PreTrainedModel
+
+from modeling_unipt.common.parallel import usable_cores
+from modeling_unipt.common.user_errors import UserError, first_line
+from unipt_train.engine.precision import convolve_in_float32, pick_precision
+
+
+def make_accelerator(
+    precision: str,
+    cpu: bool = False,
+    torch_compile: bool = False,
+    report_to: str = "none",
+    output_dir: str | None = None,
+) -> Accelerator:
+    """The accelerator of a run.
+
+    Args:
+        precision: see :func:`unipt_train.engine.precision.pick_precision`.
+        cpu: whether to stay on the CPU even where there is a GPU.
+        torch_compile: whether to compile what is prepared.
+        report_to: name of a tracker of Accelerate, or "none".
+        output_dir: folder of the run; a tracker needs one.
+
+    Raises:
+        UserError: the tracker is unknown or its package is not installed.
+    """
+    accelerator = Accelerator(
+        cpu=cpu,
+        mixed_precision=pick_precision(precision, cpu),
+        # The sampler gives batches of all processes, of which each takes its share.
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        dynamo_backend="inductor" if torch_compile else None,
+        log_with=_tracker(report_to),
+        # Trackers that write files refuse to be named without a folder; start_tracking gives them the right one.
+        project_dir=output_dir,
+    )
+    _use_all_cores(accelerator)
+    return accelerator
+
+
+def _tracker(name: str) -> str | None:
+    if name == "none":
+        return None
+    if name not in LOGGER_TYPE_TO_CLASS:
+        raise UserError(
+            f"--report-to {name} is no tracker; valid ones: none, {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}"
+        )
+    # Accelerate lists some trackers as text and some as members of an enumeration.
+    installed = [str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()]
+    if name not in installed:
+        raise UserError(f"--report-to {name} needs the package of that name: install it, or say --report-to none")
+    return name
+
+
+def _use_all_cores(accelerator: Accelerator) -> None:
+    """Compute with this process's share of the cores; ``accelerate launch`` would leave it a single thread."""
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(max(1, len(usable_cores()) // accelerator.num_processes))
+
+
+def set_up_model(model: PreTrainedModel, attn_implementation: str, gradient_checkpointing: bool = False) -> None:
+    """Have a model compute as a run wants it.
+
+    Args:
+        model: is changed in place.
+        attn_implementation: how attention is computed: "sdpa", "eager" or "flash_attention_2".
+        gradient_checkpointing: whether to keep fewer activations and compute them again.
+
+    Raises:
+        UserError: the wanted attention cannot be used here.
+    """
+    try:
+        model.set_attn_implementation(attn_implementation)
+    except (ImportError, ValueError) as error:
+        raise UserError(
+            f"--attn-implementation {attn_implementation} cannot be used here: {first_line(error)}"
+        ) from None
+    if gradient_checkpointing:
+        # The reentrant variant of torch finds no gradients where the inputs, tokens, need none.
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    convolve_in_float32(model)
