@@ -1,12 +1,15 @@
 """UniPT: search photographs of people by description.
 
 Importing this package is cheap: names are loaded on first use, and the classes enter transformers' Auto classes as soon
-as transformers itself is imported, so that ``AutoModel.from_pretrained`` of a UniPT folder finds them.
+as transformers itself is imported. So ``AutoModel.from_pretrained`` of a UniPT folder finds them.
 """
 
 import importlib
 import sys
-from importlib.machinery import PathFinder
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
 
 _MODULE_OF = {
     "PersonGallery": "gallery",
@@ -22,20 +25,20 @@ _MODULE_OF = {
 __all__ = list(_MODULE_OF)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
 
-def _register_auto_classes():
+def _register_auto_classes() -> None:
     from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoProcessor
 
-    # transformers 5.17 hides this name at its top level where torchvision is missing
+    # transformers 5.17 hides this name at its top level where torchvision is missing.
     from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
     from .image_processing_unipt import UniPTImageProcessor
@@ -50,30 +53,41 @@ def _register_auto_classes():
 
 
 class _RegisterWhenTransformersArrives:
-    """An import hook, because importing transformers and torch here would cost every small command four seconds.
+    """An import hook that registers the classes once transformers has been imported.
 
-    It waits for the end of the outermost import of transformers or of a module here that imports it.
+    Why a hook: to register means to import transformers and torch. Doing that here would cost every small command four
+    seconds, and transformers has no entry point by which an installed package could announce its classes. So somebody's
+    import of transformers, after that of this package, is the one moment to notice.
+
+    The hook finds a module as Python would and adds a step after the module's code has run. It waits for the end of the
+    outermost such import: while a module of this package is importing transformers, the module itself is not ready yet.
     """
 
     names = {"transformers", *(f"{__name__}.{module}" for module in _MODULE_OF.values())}
     depth = 0
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path, target) if name in self.names else None
         if spec is None:
+            # Python goes on with its other finders.
             return None
         execute = spec.loader.exec_module
 
-        def execute_and_register(module):
+        def execute_and_register(module: ModuleType) -> None:
             self.depth += 1
             try:
                 execute(module)
             finally:
                 self.depth -= 1
             if self.depth == 0 and "transformers" in sys.modules and self in sys.meta_path:
+                # First, because to register imports modules that this hook would find.
                 sys.meta_path.remove(self)
                 _register_auto_classes()
 
+        # Only this one loader object is changed. A loader of our own around it would lose what else a loader offers,
+        # such as the source text that tracebacks and torch.compile read.
         spec.loader.exec_module = execute_and_register
         return spec
 

@@ -3,8 +3,11 @@
 import re
 
 import torch
-from transformers import AutoConfig, AutoImageProcessor, CLIPModel, CLIPTextConfig, CLIPVisionConfig
+from transformers import AutoConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, PILImageResampling
+
+# transformers 5.17 hides this name at its top level where torchvision is missing.
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from ..common.user_errors import UserError, first_line
 from ..configuration_unipt import UniPTConfig

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -223,8 +224,8 @@ cli.main({[*map(str, command), "--output", str(tmp_path / "killed")]!r})
 def test_indexing_again_leaves_the_gallery_alone(indexed, tiny_unipt_folder, capsys):
     gallery, crops = indexed
     before = (gallery / "rows-00000.parquet").stat().st_mtime_ns
-    status, out, _ = run_in_process(capsys, "index", crops, "--model", tiny_unipt_folder, "--output", gallery)
-    assert status == 0 and "already complete" in out
+    status, _, err = run_in_process(capsys, "index", crops, "--model", tiny_unipt_folder, "--output", gallery)
+    assert status == 0 and "already complete" in err
     assert (gallery / "rows-00000.parquet").stat().st_mtime_ns == before
 
 
@@ -261,10 +262,37 @@ def test_a_deleted_image_is_told_when_the_sheet_needs_it(image_folder, tiny_unip
     assert status == 2 and "gone or damaged since it was indexed" in err
 
 
-@pytest.mark.parametrize("command", ["", "index", "search", "add", "remove", "info"])
+@pytest.mark.parametrize("command", ["", "index", "search", "add", "remove", "info", "convert"])
 def test_help_teaches(command, capsys):
     status, out, _ = run_in_process(capsys, *command.split(), "--help")
     assert status == 0 and f"unipt {command or 'index'} " in out[out.index("example") :]
+
+
+def test_the_version_is_shown_and_asked_for_only_then(capsys, monkeypatch):
+    status, out, _ = run_in_process(capsys, "--version")
+    assert status == 0 and out == f"unipt {version('unipt')}\n"
+
+    def not_installed(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", not_installed)
+    assert "the package unipt is not installed" in refused(capsys, "--version")
+    assert run_in_process(capsys, "--help")[0] == 0
+
+
+def test_help_and_version_import_nothing_slow():
+    program = """
+import sys
+from modeling_unipt.cli import main
+for arguments in (["--help"], ["index", "--help"], ["convert", "--help"], ["--version"]):
+    try:
+        main(arguments)
+    except SystemExit as stop:
+        assert stop.code == 0
+print(sorted({"torch", "transformers", "numpy", "pyarrow", "PIL"} & set(sys.modules)))
+"""
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 0 and process.stdout.splitlines()[-1] == "[]", process.stderr
 
 
 def refused(capsys, *arguments):

@@ -105,6 +105,7 @@ def test_a_pretraining_folder_can_be_saved_on_by_remote_code(tiny_config, tiny_p
 
 IMPORTS = [
     "import modeling_unipt; from transformers import AutoModel, AutoProcessor",
+    "from transformers import AutoModel, AutoProcessor; import modeling_unipt",
     "import modeling_unipt.processing_unipt; from transformers import AutoModel, AutoProcessor",
 ]
 
@@ -119,6 +120,7 @@ import modeling_unipt
 folder = {str(tiny_unipt_folder)!r}
 assert type(AutoModel.from_pretrained(folder)) is modeling_unipt.UniPTModel
 assert type(AutoProcessor.from_pretrained(folder)) is modeling_unipt.UniPTProcessor
+assert not [finder for finder in sys.meta_path if "modeling_unipt" in type(finder).__module__], "the hook stays"
 """
     process = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert process.returncode == 0, process.stderr

@@ -241,7 +241,8 @@ def clip_image_embeds(model, pixels):
 
 
 def test_clip_keeps_its_embeddings_from_a_folder_and_from_openais_names(clip, tiny_clip_folder, tmp_path, capsys):
-    from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+    from transformers import AutoTokenizer, CLIPModel
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
     model, state = clip
     torch.save(state, tmp_path / "clip.pt")
