@@ -5,6 +5,7 @@ python -m dataset_builders.synthetic_pedestrians --output people --identities 50
 
 import argparse
 import os
+from collections.abc import Sequence
 
 from modeling_unipt.common.output_folders import finish_output, start_output
 from modeling_unipt.common.parallel import usable_cores
@@ -13,18 +14,18 @@ from modeling_unipt.common.user_errors import UserError, run_command
 from .domains import DOMAINS
 
 DESCRIPTION = """\
-Render people by sphere-tracing signed distance fields, with every one of the 14 LUPerson-T attributes under control.
+Render people by sphere-tracing signed distance fields. Every one of the 14 LUPerson-T attributes is under control.
 
-Layout "images" writes OUTPUT/images/*.jpg, an unlabelled folder as for pre-training. Layout "cuhk-pedes" writes a
-benchmark as CUHK-PEDES is laid out: OUTPUT/imgs/cam_*/*.jpg and OUTPUT/reid_raw.json with two captions an image and
-identities split into train, val and test. Both write OUTPUT/truth.jsonl: the true attributes of every picture and the
-pixel box of each one that can be seen. The same seed gives the same bytes, with any number of workers; on another
-kind of CPU a few pixels may differ by a few levels.
+Layout "images" writes OUTPUT/images/*.jpg, a folder without labels as for pre-training. Layout "cuhk-pedes" writes a
+benchmark in the layout of CUHK-PEDES: OUTPUT/imgs/cam_*/*.jpg and OUTPUT/reid_raw.json, with two captions for each
+image and with the identities split into train, val and test. Both write OUTPUT/truth.jsonl: the true attributes of
+every image, and the pixel box of each attribute that can be seen. The same seed gives the same bytes with any number
+of workers. On another kind of CPU a few pixels may differ by a few levels.
 
 Domain "street" sees people from the height of a head, in daylight, and describes them in a sentence or two. Domain
-"station" sees the same people, those of its seed, from under the ceiling of a hall: steeper and nearer cameras, lamps
-above, other dyes, coarser pictures, and longer captions in other sentences. Train in one and test in the other to
-measure transfer; give them different seeds, so that nobody is in both."""
+"station" sees the people of its seed from under the ceiling of a hall: its cameras are nearer and steeper, its light
+comes from lamps above, its dyes differ, its images are coarser, and its captions are longer and use other sentences. To
+measure transfer, train in one domain and test in the other. Give them different seeds, so that nobody is in both."""
 
 EPILOG = """\
 example:
@@ -42,7 +43,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
     pass
 
 
-def _parse(arguments):
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m dataset_builders.synthetic_pedestrians",
         description=DESCRIPTION,
@@ -52,20 +53,20 @@ def _parse(arguments):
     add = parser.add_argument
     add("--output", required=True, help="folder to make; a complete one made with the same settings is left alone")
     add("--identities", type=int, default=500, help="number of different people")
-    add("--views", type=int, default=4, help="pictures of each person; cuhk-pedes needs at least 4")
-    add("--seed", type=int, default=0, help="number of the world: other seeds hold other people and cameras")
-    add("--layout", choices=("images", "cuhk-pedes"), default="images", help="unlabelled folder, or benchmark")
-    add("--domain", choices=DOMAINS, default="street", help="cameras, light, places, dyes and style of captions")
-    add("--height", type=int, default=192, help="of each picture, in pixels")
-    add("--width", type=int, default=64, help="of each picture, in pixels")
+    add("--views", type=int, default=4, help="images of each person; cuhk-pedes needs at least 4")
+    add("--seed", type=int, default=0, help="number of the world; each has other people and cameras")
+    add("--layout", choices=("images", "cuhk-pedes"), default="images", help="a folder without labels, or a benchmark")
+    add("--domain", choices=DOMAINS, default="street", help="which cameras, light, places, dyes and captions")
+    add("--height", type=int, default=192, help="height of each image in pixels")
+    add("--width", type=int, default=64, help="width of each image in pixels")
     add("--test-identities", type=int, help="cuhk-pedes: people in the test split (default: a third)")
     add("--val-identities", type=int, help="cuhk-pedes: people in the val split (default: a twentieth, at least 2)")
-    add("--workers", type=int, default=len(usable_cores()), help="processes; the result does not depend on it")
+    add("--workers", type=int, default=len(usable_cores()), help="number of processes; the result is the same")
     return parser.parse_args(arguments)
 
 
-def _check(options):
-    """Refuse impossible numbers; returns the (train, val, test) numbers of identities, or None."""
+def _check(options: argparse.Namespace) -> tuple[int, int, int] | None:
+    """Refuse impossible numbers; returns the (train, val, test) numbers of identities, or None in layout images."""
     for name, least in (("identities", 1), ("views", 1), ("workers", 1), ("height", 32), ("width", 16), ("seed", 0)):
         value = getattr(options, name)
         if value < least:
@@ -76,7 +77,7 @@ def _check(options):
                 raise UserError(f"--{name.replace('_', '-')} belongs to --layout cuhk-pedes; leave it out or add that")
         return None
     if options.views < 4:
-        raise UserError(f"--views is {options.views} but --layout cuhk-pedes needs at least 4 pictures of each person")
+        raise UserError(f"--views is {options.views} but --layout cuhk-pedes needs at least 4 images of each person")
     test = options.identities // 3 if options.test_identities is None else options.test_identities
     val = max(2, options.identities // 20) if options.val_identities is None else options.val_identities
     if test < 1 or val < 0:
@@ -92,7 +93,7 @@ def _check(options):
     return options.identities - test - val, val, test
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     splits = _check(options)
     settings = {
@@ -105,19 +106,31 @@ def main(arguments=None):
         "width": options.width,
         "splits": splits,
     }
-    if options.domain != "street":  # named only where it differs, so that what was made before domains is complete
+    # Named only where it differs: outputs of the time before there were domains do not name it.
+    if options.domain != "street":
         settings["domain"] = options.domain
     work = start_output(options.output, settings)
     if work is None:
         return
+    # The workers share the cores already. NumPy reads these when it is imported, so that comes after them.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # the workers share the cores already
+        os.environ.setdefault(name, "1")
     from .write_world import Plan, write_world
 
-    settings.pop("command")
-    count = write_world(Plan(folder=work, **settings), min(options.workers, options.identities))
+    plan = Plan(
+        folder=work,
+        identities=options.identities,
+        views=options.views,
+        seed=options.seed,
+        layout=options.layout,
+        height=options.height,
+        width=options.width,
+        splits=splits,
+        domain=options.domain,
+    )
+    count = write_world(plan, min(options.workers, options.identities))
     finish_output(work, options.output)
-    print(f"{options.output}: {count} pictures of {options.identities} people, truth in truth.jsonl")
+    print(f"{options.output}: {count} images of {options.identities} people, truth in truth.jsonl")
 
 
 if __name__ == "__main__":

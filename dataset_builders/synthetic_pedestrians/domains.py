@@ -1,70 +1,86 @@
-"""Rendering domains: the same people and attributes before other cameras, in other light, places, dyes and words.
+"""Rendering domains: the same people with the same attributes, in other light and places, with other dyes and words.
 
-Two domains differ as two benchmarks of the field do, for transfer from one to the other. A domain is data
-alone: numbers here, colours and words in YAML files, names of what stands around.
+Two domains differ as two benchmarks of the field do, so that transfer from one to the other can be measured. A domain
+is data alone: its numbers are here, its colours and words in YAML files. The kinds of walls, floors and things that are
+named here are painted by ``backdrops``.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
+
+# The limits of a uniform draw.
+Range: TypeAlias = tuple[float, float]
+RGB: TypeAlias = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Domain:
-    """One rendering domain. A pair of numbers is the range of a uniform draw; shares and colours are in 0..1.
+    """One rendering domain. Shares and colours lie in 0..1.
 
     Attributes:
         palette: YAML file whose tables replace those of the same name in ``world.yaml``; None for none.
-        words: YAML file of its captions; ``manner``: how they tell, a name in ``telling.MANNERS``.
+        words: YAML file of its captions.
+        manner: how its captions tell about a person, a name in ``phrases.MANNERS``.
         pitch: radians by which a camera looks down; 0 is level.
         nearness: 1 / distance (1/m) of the camera from the feet; 0 for parallel rays.
         light_across, light_up, light_towards: direction of the light in the camera's frame, before normalising.
-        light: RGB of the light; ``ambient``: share that comes from everywhere; ``sky``: more of it on what faces up.
-        shadow: strength of the shadow on the floor; ``shadow_breadth`` (m) its radius.
-        wall, floor: brightness; ``wall_tint``, ``floor_tint`` are added to it as RGB.
+        light: RGB of the light.
+        ambient: share of the light that comes from everywhere.
+        sky: additional ambient light on what faces up.
+        shadow: strength of the shadow on the floor.
+        shadow_breadth: its radius in metres.
+        wall, floor: brightness.
+        wall_tint, floor_tint: added to the brightness as RGB.
         wall_kinds, floor_kinds: names in ``backdrops.WALLS`` and ``backdrops.FLOORS``; a camera has one of each.
         floor_share: how often the floor shows its kind.
-        clutter: names in ``backdrops.CLUTTER``; ``most_clutter``: a picture has fewer things than this.
-        horizon: the wall ends no higher in the picture, as share of its height.
+        clutter: names in ``backdrops.CLUTTER``.
+        most_clutter: an image has fewer things than this.
+        horizon: the wall ends no higher in the image than this share of its height.
         occluded: how often something hides a part of the view.
-        warmth, tint: mean shift of a camera's white balance from blue to red, and towards green.
-        exposure, contrast, blur, noise: of a camera; blur in pixels of a picture 192 high, noise as share of white.
+        warmth: mean shift of a camera's white balance from blue to red.
+        tint: mean shift of it towards green.
+        exposure, contrast: of a camera, as factors.
+        blur: of a camera, in pixels of an image 192 pixels high.
+        noise: of a camera, as share of white.
         noise_channels: 1 for gray noise, 3 for coloured.
-        detail: resolution of the sensor as share of the picture's.
-        quality: JPEG quality of a camera; ``worst_quality`` of any picture.
+        detail: resolution of the sensor as share of the image's.
+        quality: JPEG quality of a camera.
+        worst_quality: JPEG quality of any image is at least this.
     """
 
     palette: str | None
     words: str
     manner: str
-    pitch: tuple
-    nearness: tuple
-    light_across: tuple
-    light_up: tuple
-    light_towards: tuple
-    light: tuple
-    ambient: tuple
+    pitch: Range
+    nearness: Range
+    light_across: Range
+    light_up: Range
+    light_towards: Range
+    light: RGB
+    ambient: Range
     sky: float
-    shadow: tuple
+    shadow: Range
     shadow_breadth: float
-    wall: tuple
-    wall_tint: tuple
-    floor: tuple
-    floor_tint: tuple
-    wall_kinds: tuple
-    floor_kinds: tuple
+    wall: Range
+    wall_tint: RGB
+    floor: Range
+    floor_tint: RGB
+    wall_kinds: tuple[str, ...]
+    floor_kinds: tuple[str, ...]
     floor_share: float
-    clutter: tuple
+    clutter: tuple[str, ...]
     most_clutter: int
     horizon: float
     occluded: float
     warmth: float
     tint: float
-    exposure: tuple
-    contrast: tuple
-    blur: tuple
-    noise: tuple
+    exposure: Range
+    contrast: Range
+    blur: Range
+    noise: Range
     noise_channels: int
-    detail: tuple
-    quality: tuple
+    detail: Range
+    quality: tuple[int, int]
     worst_quality: int
 
 

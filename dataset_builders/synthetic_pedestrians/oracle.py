@@ -1,30 +1,38 @@
-"""How well true attributes alone answer the captions of a synthetic benchmark: the ceiling that omission leaves.
+"""How well true attributes alone answer the captions of a synthetic benchmark: the most that any model could reach.
 
     python -m dataset_builders.synthetic_pedestrians.oracle --truth DIR/truth.jsonl --benchmark DIR/reid_raw.json
 
+A caption leaves facts out, so even somebody who knows everything about the images cannot always tell whom it means.
 Every caption of the test split ranks all test images by how many of its stated fields the image's true attributes agree
-with; ties go to the lower gallery index. A hit is an image of the caption's person.
+with. Ties go to the lower gallery index. A hit is an image of the caption's person.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from modeling_unipt.common.user_errors import UserError, run_command
 
+from .people import Attributes, flat_attributes, sample_person, sample_view
+from .phrases import Facts
+from .write_world import captions_of
 
-def oracle_rank1(gallery, queries):
-    """Rank-1 (0..100) of the attribute oracle.
+# (person_id, true attributes) of each image, in gallery order.
+Gallery: TypeAlias = Sequence[tuple[int, Attributes]]
+# (person_id, stated facts) of each caption.
+Queries: TypeAlias = Sequence[tuple[int, Facts]]
 
-    Args:
-        gallery: list of (person_id, flat attributes), in gallery order.
-        queries: list of (person_id, stated flat fields).
-    """
-    codes = {}
 
-    def code(value):
+def oracle_rank1(gallery: Gallery, queries: Queries) -> float:
+    """Rank-1 (0..100) of the attribute oracle."""
+    # A number for each value, so that a field of all images is compared at once.
+    codes: dict[str | None, int] = {}
+
+    def code(value: str | None) -> int:
         return codes.setdefault(value, len(codes))
 
     fields = list(gallery[0][1])
@@ -34,16 +42,15 @@ def oracle_rank1(gallery, queries):
         agree = np.zeros(len(gallery), int)
         for field, value in stated.items():
             agree += truth[:, fields.index(field)] == code(value)
-        hits += gallery[int(agree.argmax())][0] == person  # argmax: the first of equals
+        # argmax gives the first of equals.
+        hits += gallery[int(agree.argmax())][0] == person
     return 100 * hits / len(queries)
 
 
-def sample_benchmark(seed, identities, views, first=0):
-    """(gallery, queries) for :func:`oracle_rank1` of people ``first``... of a world, without rendering them."""
-    from .people import flat_attributes, sample_person, sample_view
-    from .write_world import captions_of
-
-    gallery, queries = [], []
+def sample_benchmark(seed: int, identities: int, views: int, first: int = 0) -> tuple[Gallery, Queries]:
+    """(gallery, queries) of the people from number ``first`` on of a world, without rendering them."""
+    gallery = []
+    queries = []
     for number in range(first, first + identities):
         person = sample_person(seed, number)
         for view_number in range(views):
@@ -54,7 +61,7 @@ def sample_benchmark(seed, identities, views, first=0):
     return gallery, queries
 
 
-def read_benchmark(truth, benchmark):
+def read_benchmark(truth: Path | str, benchmark: Path | str) -> tuple[Gallery, Queries]:
     """(gallery, queries) of the test split of a written benchmark, in the order of ``reid_raw.json``.
 
     Raises:
@@ -78,15 +85,15 @@ def read_benchmark(truth, benchmark):
     return gallery, queries
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m dataset_builders.synthetic_pedestrians.oracle",
         description="Rank-1 that true attributes alone reach on a synthetic benchmark's test split.",
         epilog="example: python -m dataset_builders.synthetic_pedestrians.oracle --truth bench/truth.jsonl "
         "--benchmark bench/reid_raw.json",
     )
-    parser.add_argument("--truth", required=True, help="truth.jsonl of the world")
-    parser.add_argument("--benchmark", required=True, help="reid_raw.json beside it")
+    parser.add_argument("--truth", required=True, help="the file truth.jsonl of the benchmark")
+    parser.add_argument("--benchmark", required=True, help="the file reid_raw.json beside it")
     options = parser.parse_args(arguments)
     gallery, queries = read_benchmark(options.truth, options.benchmark)
     people = len({person for person, _ in gallery})

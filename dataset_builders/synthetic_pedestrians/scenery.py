@@ -1,15 +1,20 @@
 """What lies behind and before the person: walls, floors, clutter, and things that hide a part of the view."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from .backdrops import CLUTTER, FLOORS, WALLS, Place, add_figure, muted
-from .domains import STREET
+from .backdrops import CLUTTER, FLOORS, WALLS, Place, add_figure, muted, pixel_centres
+from .domains import STREET, Domain
 
 
 class CameraStyle:
-    """What one camera of the world ``seed`` does to every picture: place, white balance, sharpness, noise, JPEG."""
+    """What camera ``number`` of the world ``seed`` does to its images: place, white balance, sharpness, noise, JPEG.
 
-    def __init__(self, seed, number, domain=STREET):
+    The order of the draws is part of the datasets that exist.
+    """
+
+    def __init__(self, seed: int, number: int, domain: Domain = STREET) -> None:
         self.domain = domain
         rng = np.random.default_rng([seed, number, 0, 9])
         self.outdoors = bool(number % 2)
@@ -17,7 +22,8 @@ class CameraStyle:
         self.wall = np.clip(base + rng.normal(domain.wall_tint, 0.045, 3), 0.12, 0.9).astype(np.float32)
         base = rng.uniform(*domain.floor)
         self.floor = np.clip(base + rng.normal(domain.floor_tint, 0.045, 3), 0.15, 0.85).astype(np.float32)
-        warmth, tint = rng.normal(domain.warmth, 0.018), rng.normal(domain.tint, 0.007)
+        warmth = rng.normal(domain.warmth, 0.018)
+        tint = rng.normal(domain.tint, 0.007)
         self.balance = np.array([1 + warmth, 1 + tint, 1 - warmth], np.float32)
         self.exposure = float(rng.uniform(*domain.exposure))
         self.blur = float(rng.uniform(*domain.blur))
@@ -29,58 +35,65 @@ class CameraStyle:
         self.detail = float(rng.uniform(*domain.detail))
 
 
-def background(rng, style, height, width, horizon):
+def background(rng: np.random.Generator, style: CameraStyle, height: int, width: int, horizon: float) -> np.ndarray:
     """(H, W, 3) float32 wall, floor and clutter before ``style``'s camera; ``horizon`` is a share of the height."""
     domain = style.domain
-    y = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None, None]
-    x = ((np.arange(width, dtype=np.float32) + 0.5) / width)[None, :, None]
+    y, x = (centres[..., None] for centres in pixel_centres(height, width))
     wall = np.clip(style.wall + rng.normal(0, 0.05) + rng.normal(0, 0.02, 3), 0.08, 0.95).astype(np.float32)
     floor = np.clip(style.floor + rng.normal(0, 0.05), 0.1, 0.9).astype(np.float32)
+    # The wall is brighter at one side and end, the floor at the lower edge.
     slope, side = rng.uniform(-0.2, 0.2, 2)
     image = np.where(y < horizon, wall * (1 + slope * (y - 0.4) + side * (x - 0.5)), floor * (0.82 + 0.3 * y))
     image = np.ascontiguousarray(np.broadcast_to(image, (height, width, 3)), dtype=np.float32)
     above = (y < horizon)[:, 0, 0]
-    shift, period = rng.random(), style.period * rng.uniform(0.8, 1.3)
+    shift = rng.random()
+    period = style.period * rng.uniform(0.8, 1.3)
     contrast = np.float32(rng.uniform(0.06, 0.22) * rng.choice([-1, 1]))
     place = Place(y, x, above, horizon, shift, period, contrast)
     WALLS[style.wall_kind](image, rng, place)
     if rng.random() < domain.floor_share:
         FLOORS[style.floor_kind](image, rng, place)
     for _ in range(int(rng.integers(0, domain.most_clutter))):
-        kind, at = rng.integers(len(domain.clutter)), rng.random()
-        CLUTTER[domain.clutter[kind]](image, rng, at, horizon, style)
+        kind = rng.integers(len(domain.clutter))
+        at = rng.random()
+        CLUTTER[domain.clutter[kind]](image, rng, at, horizon, style.outdoors)
     return np.clip(image, 0.02, 1)
 
 
-def cast_shadow(image, feet, radius, strength):
-    """Darken the floor around ``feet`` [(x, y), ...] (pixels) within ``radius`` = (x, y) pixels."""
+def cast_shadow(
+    image: np.ndarray, feet: Iterable[tuple[float, float]], radius: tuple[float, float], strength: float
+) -> None:
+    """Darken the floor around each foot (x, y), within ``radius`` (x, y); all in pixels."""
     height, width = image.shape[:2]
     y = np.arange(height, dtype=np.float32)[:, None]
     x = np.arange(width, dtype=np.float32)[None, :]
     dark = np.zeros((height, width), np.float32)
-    for fx, fy in feet:
-        dark = np.maximum(dark, np.exp(-(((x - fx) / radius[0]) ** 2) - ((y - fy) / radius[1]) ** 2))
+    for foot_x, foot_y in feet:
+        # The maximum: two feet beside each other do not make a shadow twice as dark.
+        dark = np.maximum(dark, np.exp(-(((x - foot_x) / radius[0]) ** 2) - ((y - foot_y) / radius[1]) ** 2))
     image *= (1 - strength * dark)[..., None]
 
 
-def occlude(image, rng):
-    """Put something in front of a part of the view, in place; returns the (H, W) bool mask of what it hides."""
+def occlude(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Put something in front of a part of ``image``; returns the (H, W) bool mask of what it hides."""
     height, width = image.shape[:2]
     hidden = np.zeros((height, width), bool)
     kind = rng.integers(3)
     if kind == 0:  # pole
-        c0 = rng.uniform(-0.02, 0.9)
-        columns = slice(max(int(c0 * width), 0), max(int((c0 + rng.uniform(0.07, 0.16)) * width), 1))
+        left = rng.uniform(-0.02, 0.9)
+        columns = slice(max(int(left * width), 0), max(int((left + rng.uniform(0.07, 0.16)) * width), 1))
         hidden[:, columns] = True
         shade = np.linspace(1.15, 0.7, max(hidden[0].sum(), 1), dtype=np.float32)
         image[:, columns] = (muted(rng) * shade[:, None])[None]
     elif kind == 1:  # a box, a wall or a parked thing, from below
-        top, left, right = rng.uniform(0.68, 0.88), rng.uniform(-0.3, 0.5), rng.uniform(0.5, 1.3)
+        top = rng.uniform(0.68, 0.88)
+        left = rng.uniform(-0.3, 0.5)
+        right = rng.uniform(0.5, 1.3)
         columns = slice(max(int(left * width), 0), int(right * width))
         hidden[int(top * height) :, columns] = True
         image[hidden] = muted(rng)
         image[int(top * height) : int((top + 0.015) * height), columns] *= 1.3
-    else:  # somebody walks through the picture
+    else:  # somebody walks through the image
         centre = rng.uniform(-0.12, 0.06) if rng.random() < 0.5 else rng.uniform(0.94, 1.12)
         hidden = add_figure(image, rng, centre, rng.uniform(0.0, 0.15), rng.uniform(1.0, 1.2), rng.uniform(0.4, 0.7))
     return hidden

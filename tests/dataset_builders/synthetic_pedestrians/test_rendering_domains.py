@@ -1,6 +1,5 @@
 """The domains of the renderer: the first keeps its bytes, the second shows and tells the same truth otherwise."""
 
-import hashlib
 import io
 import json
 import math
@@ -12,8 +11,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from transformers import BertTokenizer
 
-from dataset_builders.benchmarks.build import main as read_benchmark_as_users_do
+from dataset_builders.benchmarks.__main__ import main as read_benchmark_as_users_do
 from dataset_builders.combine.templates import load_templates
 from dataset_builders.divide.reading import load_vocabulary
 from dataset_builders.synthetic_pedestrians import __main__ as command
@@ -22,21 +22,20 @@ from dataset_builders.synthetic_pedestrians.captions import load_words
 from dataset_builders.synthetic_pedestrians.domains import DOMAINS, STATION, STREET
 from dataset_builders.synthetic_pedestrians.geometry import Material, Solids
 from dataset_builders.synthetic_pedestrians.people import (
-    CAMERAS,
     flat_attributes,
     load_world,
     sample_person,
     sample_view,
 )
 from dataset_builders.synthetic_pedestrians.phrases import MANNERS
-from dataset_builders.synthetic_pedestrians.render import camera_rotation, render
-from dataset_builders.synthetic_pedestrians.scenery import CameraStyle
+from dataset_builders.synthetic_pedestrians.render import camera_rotation
 from dataset_builders.synthetic_pedestrians.tracer import seen_at, trace
 from dataset_builders.synthetic_pedestrians.write_world import captions_of
 from tests.helpers.paths import ROOT
+from tests.helpers.street_digest import rendered
 
-# SHA-256 of the first 4 people, 2 views each, of a world: pictures, boxes, attributes and captions, as they were before
-# there were domains, with the kernels of OpenBLAS that every x86 with AVX2 has: others round the last bit otherwise.
+# Seed -> street_digest as it was before there were domains, with the kernels of OpenBLAS that every x86 with AVX2 has:
+# others round the last bit otherwise.
 ONE_KERNEL = {"OPENBLAS_CORETYPE": "Haswell"}
 STREET_BEFORE_DOMAINS = {
     0: "49a3e1e894e8067d45a7091c8a2783db037d11a8b313d09d98d06ad103ad7f58",
@@ -45,41 +44,21 @@ STREET_BEFORE_DOMAINS = {
 }
 
 
-def rendered(seed, number, view_number, domain):
-    """(JPEG bytes, boxes, person, view) as the command renders them."""
-    person = sample_person(seed, number, domain)
-    view = sample_view(seed, number, view_number, person, domain)
-    style = CameraStyle(seed, CAMERAS.index(view.camera), domain)
-    rng = np.random.default_rng([seed, number, 1 + view_number, 1])
-    return *render(person, view, style, rng), person, view
-
-
-def street_digest(seed):
-    digest = hashlib.sha256()
-    for number in range(4):
-        for view_number in range(2):
-            data, boxes, person, view = rendered(seed, number, view_number, STREET)
-            captions = captions_of(seed, number, view_number, person, view, boxes)
-            digest.update(data)
-            digest.update(json.dumps([flat_attributes(person, view), boxes, captions]).encode())
-    return digest.hexdigest()
-
-
 @pytest.mark.parametrize("seed", STREET_BEFORE_DOMAINS)
 def test_the_street_keeps_its_bytes(seed):
-    told = f"from tests.dataset_builders.synthetic_pedestrians.test_rendering_domains import street_digest; print(street_digest({seed}))"
-    path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
-    environment = os.environ | ONE_KERNEL | {"PYTHONPATH": path}
-    run = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True)
+    program = [sys.executable, "-m", "tests.helpers.street_digest", str(seed)]
+    environment = os.environ | ONE_KERNEL
+    run = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == STREET_BEFORE_DOMAINS[seed]
 
 
-def test_what_was_made_before_domains_is_complete(tmp_path, capsys):
+def test_what_was_made_before_domains_is_complete(tmp_path, caplog):
     settings = ["--output", str(tmp_path / "out"), "--identities", "1", "--views", "1", "--workers", "1"]
     command.main(settings)
     assert "domain" not in json.loads((tmp_path / "out" / "build_settings.json").read_text())
-    command.main([*settings, "--domain", "street"])
-    assert "already complete" in capsys.readouterr().out
+    with caplog.at_level("INFO"):
+        command.main([*settings, "--domain", "street"])
+    assert "already complete" in caplog.text
     with pytest.raises(command.UserError, match='domain was null and is now "station"'):
         command.main([*settings, "--domain", "station"])
 
@@ -89,7 +68,7 @@ def test_domains_show_the_same_people():
         people = [sample_person(5, number, domain) for domain in (STREET, STATION)]
         views = [sample_view(5, number, 1, *pair) for pair in zip(people, (STREET, STATION), strict=True)]
         first, second = (flat_attributes(*pair) for pair in zip(people, views, strict=True))
-        assert first == second and people[0].looks["height"] == people[1].looks["height"]
+        assert first == second and people[0].looks.height == people[1].looks.height
 
 
 def test_every_name_in_a_domain_is_there():
@@ -138,8 +117,8 @@ def test_layouts_and_loader_are_the_same(tmp_path):
     assert (tmp_path / "read").is_dir()
 
 
-def test_pictures_differ_in_their_statistics():
-    """Coarser, noisier and smaller files, heads larger beside feet; and people fill the picture as before."""
+def test_images_differ_in_their_statistics():
+    """Coarser, noisier and smaller files, heads larger beside feet; and people fill the image as before."""
     sizes, heads, tops = {}, {}, {}
     for name, domain in DOMAINS.items():
         sizes[name], heads[name], tops[name] = [], [], []
@@ -224,8 +203,6 @@ def test_the_station_tells_more_in_other_words():
 
 
 def test_station_captions_fit_the_tiny_text_encoder():
-    from transformers import BertTokenizer
-
     tokenizer = BertTokenizer.from_pretrained(str(ROOT / "unipt" / "unipt-tiny"))
     lengths = []
     for number in range(200):
