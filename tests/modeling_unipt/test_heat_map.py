@@ -98,7 +98,7 @@ def test_the_shipped_model_wins_the_pointing_game(tmp_path):
         for kind in ("the thing alone", "all that is seen"):
             assert thing[kind]["low"] > thing["chance"], name
             assert thing[kind]["share"] >= 3 * thing["chance"], name
-            assert thing[kind]["share"] == thing[kind]["hits"] / thing["pictures"]
+            assert thing[kind]["share"] == thing[kind]["hits"] / thing["images"]
     assert "| **hat** |" in (tmp_path / "game.md").read_text()
 
 

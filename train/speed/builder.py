@@ -1,8 +1,8 @@
 """LUPerson-T's builder against the bare vision tower, and against the transformers pipeline; a part of `make bench`.
 
-The builder is `dataset_builders.luperson_t.main` itself, from PNG and JPEG files to Parquet shards: reading, hashing,
-scoring, captions and their scores. Left out, and told apart, are its start (loading the scorer, embedding the prompts:
-once a process) and its end (near-duplicates, statistics, pictures, card: once a dataset). The bare vision tower gets
+The builder is the command `python -m dataset_builders.luperson_t`, from PNG and JPEG files to Parquet shards: reading,
+hashing, scoring, captions and their scores. Its start (loading the scorer, embedding the prompts: once a process) and
+its end (near-duplicates, statistics, figures, card: once a dataset) are measured apart. The bare vision tower gets
 ready tensors of the same batch size and precision, and as many threads as the builder has cores. The pipeline gets all
 prompts of the vocabulary in one call, so that it embeds each image once.
 """
@@ -16,18 +16,39 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as parquet
+import torch
+from PIL import Image
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPProcessor,
+    pipeline,
+)
 
+from dataset_builders.divide.reading import load_vocabulary
+from dataset_builders.luperson_t import build as luperson_t_build
+from dataset_builders.luperson_t.__main__ import main as build_luperson_t
 from unipt_train.speed.figures import Figure
-from unipt_train.studies.commands import ROOT
+from unipt_train.studies.commands import RELEASED_SCORER, ROOT
 
-TINY = ROOT / "unipt" / "clip-tiny"
+TINY = ROOT / RELEASED_SCORER
 RECIPES = ("paper", "best")
-FEW, MANY = 2_000, 20_000
-MIB = 2**20 if sys.platform == "darwin" else 2**10  # units of ru_maxrss in one MiB
+FEW = 2_000
+MANY = 20_000
+# ru_maxrss counts bytes on macOS and KiB on Linux; this many make a MiB.
+MAXRSS_OF_A_MIB = 2**20 if sys.platform == "darwin" else 2**10
+# A small process that starts a command and prints its exit status, its peak memory and its seconds.
 CHILD = """
 import json, resource, subprocess, sys, time
 begun = time.perf_counter()
@@ -38,8 +59,17 @@ print(json.dumps([status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 
 @dataclass(frozen=True)
 class Case:
-    """A scorer and how much of it is measured: images of a build by each recipe and of the pipeline, repetitions, the
-    least ratio."""
+    """A scorer and how much of it is measured.
+
+    Attributes:
+        scorer: its folder.
+        images: images of a build by the recipe `paper`.
+        best_images: images of a build by the recipe `best`.
+        batch: images of a forward pass.
+        repetitions: builds by each recipe.
+        pipeline_images: images that the pipeline classifies.
+        least: the least ratio of the builder's vision passes to those of the bare tower.
+    """
 
     name: str
     scorer: Path
@@ -51,45 +81,58 @@ class Case:
     least: float
 
 
-def sample_images():
-    """The pictures of the sample dataset as ``PIL.Image``."""
-    import pyarrow.parquet as parquet
-    from PIL import Image
+@dataclass(frozen=True)
+class Build:
+    """What one build took.
 
+    Attributes:
+        start: seconds of loading the scorer and embedding the prompts.
+        describing: seconds of describing the images.
+        end: seconds of what comes when all shards are there.
+        passes: vision passes for each image.
+    """
+
+    start: float
+    describing: float
+    end: float
+    passes: int
+
+
+def sample_images() -> Iterator[Image.Image]:
+    """The images of the sample dataset, in RGB."""
     for shard in sorted((ROOT / "luperson-t" / "data").glob("*.parquet")):
-        for row in parquet.read_table(shard, columns=["image"])["image"].to_pylist():
-            yield Image.open(io.BytesIO(row["bytes"])).convert("RGB")
+        for image in parquet.read_table(shard, columns=["image"])["image"].to_pylist():
+            yield Image.open(io.BytesIO(image["bytes"])).convert("RGB")
 
 
-def write_crops(folder, count):
-    """``count`` pictures of the sample dataset, PNG and JPEG in turn."""
+def write_crops(folder: Path, count: int) -> Path:
+    """Fill ``folder`` with ``count`` images of the sample dataset, PNG and JPEG in turn."""
     folder.mkdir()
     for number, image in enumerate(itertools.islice(itertools.cycle(sample_images()), count)):
-        image.save(folder / f"{number:05d}.{('png', 'jpg')[number % 2]}", quality=90)
+        suffix = "jpg" if number % 2 else "png"
+        image.save(folder / f"{number:05d}.{suffix}", quality=90)
     return folder
 
 
-def write_small_crops(folder, count):
-    """``count`` pictures of 96 x 32, random parts of those of the sample dataset."""
-    from PIL import Image
-
+def write_small_crops(folder: Path, count: int) -> Path:
+    """Fill ``folder`` with ``count`` images of 96 x 32 pixels, random parts of those of the sample dataset."""
     folder.mkdir()
-    rng, people = np.random.default_rng(0), list(sample_images())
+    rng = np.random.default_rng(0)
+    people = list(sample_images())
     for number in range(count):
         image = people[number % len(people)]
+        # Two thirds of each side, so that no two images are alike.
         left, top = rng.uniform(0, 1 / 3, 2) * image.size
         box = (left, top, left + image.width * 2 / 3, top + image.height * 2 / 3)
         image.resize((32, 96), Image.Resampling.BILINEAR, box).save(folder / f"{number:05d}.jpg", quality=85)
     return folder
 
 
-def write_vit_b16(folder):
-    """A CLIP of the size of openai/clip-vit-base-patch16 with random weights, and clip-tiny's tokenizer.
+def write_vit_b16(folder: Path) -> Path:
+    """Write a CLIP of the size of openai/clip-vit-base-patch16 with random weights, and clip-tiny's tokenizer.
 
-    That one has fewer words, so that captions have more tokens than CLIP's own tokenizer makes of them.
+    That tokenizer has fewer words, so captions have more tokens than CLIP's own would make of them.
     """
-    from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
-
     tokenizer = AutoTokenizer.from_pretrained(TINY)
     text = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     CLIPModel(CLIPConfig(text_config=text, vision_config={"patch_size": 16})).save_pretrained(folder)
@@ -98,11 +141,11 @@ def write_vit_b16(folder):
 
 
 @contextlib.contextmanager
-def stopwatch(module, name, taken):
+def stopwatch(module: ModuleType, name: str, taken: dict[str, tuple[float, Any]]) -> Iterator[None]:
     """Put the seconds that the function ``module.name`` takes, and its result, into ``taken[name]``."""
     function = getattr(module, name)
 
-    def timed(*arguments):
+    def timed(*arguments: Any) -> Any:
         begun = time.perf_counter()
         result = function(*arguments)
         taken[name] = (time.perf_counter() - begun, result)
@@ -115,62 +158,52 @@ def stopwatch(module, name, taken):
         setattr(module, name, function)
 
 
-def build(case, images, output, recipe):
-    """(seconds of the start, of describing the images, of the end; vision passes an image) of one build."""
-    import torch
-
-    from dataset_builders.luperson_t import build as luperson_t
-    from dataset_builders.luperson_t import finish as luperson_t_finish
-
-    taken, threads = {}, torch.get_num_threads()
+def build(case: Case, images: Path, output: Path, recipe: str) -> Build:
+    """Build LUPerson-T from the folder ``images`` in this process."""
+    taken: dict[str, tuple[float, Any]] = {}
+    # The builder gives each batch one thread; the bare tower needs them back.
+    threads = torch.get_num_threads()
+    options = ["--images", str(images), "--scorer", str(case.scorer), "--output", str(output)]
+    options += ["--recipe", recipe, "--batch-size", str(case.batch)]
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stopwatch(luperson_t, "prepare", taken))
-        stack.enter_context(stopwatch(luperson_t, "describe_shards", taken))
-        stack.enter_context(stopwatch(luperson_t_finish, "finish", taken))
+        for name in ("prepare", "describe_shards", "finish"):
+            stack.enter_context(stopwatch(luperson_t_build, name, taken))
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        luperson_t.main(
-            ["--images", str(images), "--scorer", str(case.scorer), "--output", str(output), "--recipe", recipe]
-            + ["--batch-size", str(case.batch)]
-        )
+        build_luperson_t(options)
     torch.set_num_threads(threads)
-    (start, tools), (describing, _), (end, _) = taken.values()
-    return start, describing, end, tools.recipe.passes
+    start, tools = taken["prepare"]
+    return Build(start, taken["describe_shards"][0], taken["finish"][0], tools.recipe.passes)
 
 
 class VisionTower:
     """The bare vision tower of a case's scorer, and ready tensors for it."""
 
-    def __init__(self, case):
-        import torch
-        from transformers import AutoModel
-
+    def __init__(self, case: Case) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = AutoModel.from_pretrained(case.scorer, dtype=torch.float32).eval().to(self.device)
         size = self.model.config.vision_config.image_size
         shape = (case.batch, 3, size, size)
-        self.batches = [torch.randn(shape, device=self.device) for _ in range(-(-case.images // case.batch))]
+        # As many as the images need, rounded up.
+        count = -(-case.images // case.batch)
+        self.batches = [torch.randn(shape, device=self.device) for _ in range(count)]
 
-    def rate(self):
+    def rate(self) -> float:
         """Images a second."""
-        import torch
-
         begun = time.perf_counter()
         with torch.inference_mode():
             for batch in self.batches:
                 embeds = self.model.get_image_features(pixel_values=batch).pooler_output
-            embeds.cpu()  # waits for a GPU
+            # Copying waits for a GPU, which works on after the calls have returned.
+            embeds.cpu()
         return sum(map(len, self.batches)) / (time.perf_counter() - begun)
 
 
-def pipeline_rate(case, images):
-    """Images a second of transformers' zero-shot image classification, its start left out."""
-    import torch
-    from transformers import pipeline
-
-    from dataset_builders.divide.reading import load_vocabulary
-
-    prompts = [choice.prompt for a in load_vocabulary().attributes.values() for choice in a.choices]
+def pipeline_rate(case: Case, images: Path) -> float:
+    """Images a second of transformers' zero-shot image classification, without its start."""
+    prompts = []
+    for attribute in load_vocabulary().attributes.values():
+        prompts += [choice.prompt for choice in attribute.choices]
     device = 0 if torch.cuda.is_available() else "cpu"
     classify = pipeline("zero-shot-image-classification", model=str(case.scorer), device=device)
     some = [str(path) for path in sorted(images.iterdir())[: case.pipeline_images]]
@@ -180,80 +213,90 @@ def pipeline_rate(case, images):
     return len(some) / (time.perf_counter() - begun)
 
 
-def measure_case(case, folder):
+def measure_case(case: Case, folder: Path) -> list[Figure]:
     """The figures of one scorer; each build stands between two measurements of the bare tower."""
     counts = {"paper": case.images, "best": case.best_images}
     crops = {recipe: write_crops(folder / f"{case.name}-crops-{recipe}", count) for recipe, count in counts.items()}
     tower = VisionTower(case)
-    tower.rate()  # warm
-    bare, told = [tower.rate()], {}
-    rates, ratios = ({recipe: [] for recipe in RECIPES} for _ in range(2))
+    # The first round only fills caches.
+    tower.rate()
+    bare = [tower.rate()]
+    rates: dict[str, list[float]] = {recipe: [] for recipe in RECIPES}
+    ratios: dict[str, list[float]] = {recipe: [] for recipe in RECIPES}
+    last = {}
     for repetition in range(case.repetitions):
         for recipe in RECIPES:
-            output = folder / f"{case.name}-{recipe}-{repetition}"
-            start, describing, end, passes = build(case, crops[recipe], output, recipe)
+            built = build(case, crops[recipe], folder / f"{case.name}-{recipe}-{repetition}", recipe)
             bare.append(tower.rate())
-            rates[recipe].append(counts[recipe] / describing)
-            told[recipe] = (start, end, passes)
-            ratios[recipe].append(passes * rates[recipe][-1] / statistics.mean(bare[-2:]))
+            rate = counts[recipe] / built.describing
+            rates[recipe].append(rate)
+            ratios[recipe].append(built.passes * rate / statistics.mean(bare[-2:]))
+            last[recipe] = built
     figures = [Figure(f"{case.name}: bare vision tower", statistics.median(bare), "images/s")]
-    for recipe, (start, end, passes) in told.items():
+    for recipe, built in last.items():
         name = f"{case.name}, recipe {recipe}"
         ratio = statistics.median(ratios[recipe])
         figures += [
             Figure(f"{name}: builder", statistics.median(rates[recipe]), "images/s"),
-            Figure(f"{name}: vision passes an image", passes, ""),
-            Figure(f"{name}: passes a second / bare tower", ratio, "", at_least=case.least),
-            Figure(f"{name}: start", start, "s"),
-            Figure(f"{name}: end", end, "s"),
+            Figure(f"{name}: vision passes an image", built.passes),
+            Figure(f"{name}: passes a second / bare tower", ratio, at_least=case.least),
+            Figure(f"{name}: start", built.start, "s"),
+            Figure(f"{name}: end", built.end, "s"),
         ]
     rate = pipeline_rate(case, crops["paper"])
     figures.append(Figure(f"{case.name}: zero-shot-image-classification pipeline", rate, "images/s"))
     ratio = statistics.median(rates["paper"]) / rate
-    return [*figures, Figure(f"{case.name}, recipe paper: builder / pipeline", ratio, "", at_least=20)]
+    return [*figures, Figure(f"{case.name}, recipe paper: builder / pipeline", ratio, at_least=20)]
 
 
-def whole_command(images, output):
-    """(peak memory in MiB, seconds) of the builder's command, recipe paper, with clip-tiny.
+def whole_command(images: Path, output: Path) -> tuple[float, float]:
+    """Run the builder's command, recipe `paper`, with clip-tiny; return its peak memory in MiB and its seconds.
 
     It runs below a small process of its own: to Linux a process begins as large as the one that started it.
+
+    Raises:
+        RuntimeError: the builder failed.
     """
     command = [sys.executable, "-m", "dataset_builders.luperson_t", "--images", images, "--scorer", TINY]
     command += ["--output", output]
-    told = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", CHILD, *map(str, command)], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    status, peak, seconds = json.loads(told)
+    )
+    status, peak, seconds = json.loads(finished.stdout)
     if status:
         raise RuntimeError(f"the builder failed with exit status {status}")
-    return peak / MIB, seconds
+    return peak / MAXRSS_OF_A_MIB, seconds
 
 
-def measure_memory(folder):
+def measure_memory(folder: Path) -> list[Figure]:
     """Peak memory, and the speed of the whole command, of few images and of many."""
     images = write_small_crops(folder / "small", MANY)
     few = folder / "few"
     few.mkdir()
     for path in sorted(images.iterdir())[:FEW]:
         os.link(path, few / path.name)
-    (low, short), (high, long) = whole_command(few, folder / "of-few"), whole_command(images, folder / "of-many")
+    low, short = whole_command(few, folder / "of-few")
+    high, long = whole_command(images, folder / "of-many")
     return [
         Figure(f"whole command, {FEW:,} images: peak memory", low, "MiB"),
         Figure(f"whole command, {MANY:,} images: peak memory", high, "MiB"),
-        Figure("ratio of the two", high / low, "", at_most=1.1),
+        Figure("ratio of the two", high / low, at_most=1.1),
         Figure("whole command, each further image", 1000 * (long - short) / (MANY - FEW), "ms"),
     ]
 
 
-def measure(folder):
-    """Yield :class:`unipt_train.speed.figures.Figure`; ``folder`` is an empty one to work in."""
-    from dataset_builders.luperson_t.build import place
+def measure(folder: Path) -> Iterator[Figure]:
+    """Measure clip-tiny, a CLIP of the usual size, and memory.
 
-    _, lanes = place(0)  # so many batches are scored at once
+    Args:
+        folder: an empty one to work in.
+    """
+    # So many batches are scored at once.
+    _, lanes = luperson_t_build.place(0)
     vit_b16 = write_vit_b16(folder / "vit-b16")
     cases = [
-        Case("clip-tiny", TINY, 1_024, 512, 64, 3, 8, 0.5),
-        Case("ViT-B-16", vit_b16, 24 * lanes, 8 * lanes, 8, 1, 2, 0.85),
+        Case("clip-tiny", TINY, 1_024, 512, batch=64, repetitions=3, pipeline_images=8, least=0.5),
+        Case("ViT-B-16", vit_b16, 24 * lanes, 8 * lanes, batch=8, repetitions=1, pipeline_images=2, least=0.85),
     ]
     for case in cases:
         yield from measure_case(case, folder)

@@ -1,30 +1,39 @@
-"""Measure the gallery on this machine: a text query end to end, indexing, and a million vectors.
+"""The gallery: a text query end to end, indexing, and a million vectors; a part of `make bench`.
 
-    python train/bench_gallery.py
-
-Every ratio is of two things measured in turns in this one run, medians of both; machines are noisy, so compare figures
-of one run only.
+Every ratio is of two things measured in turn in this one run, by the medians of both. Machines are noisy, so compare
+figures of one run only.
 
 * A text query over 100,000 x 256 through `PersonGallery.search`, against the text encoder's forward and FAISS's own
   search of the same vectors. Every query is a new text, so nothing comes from a cache.
 * Indexing JPEG files with `PersonGallery.from_folder`, against the vision tower on tensors that are ready: the same
-  pictures, batches, precision and threads.
+  images, batches, precision and threads.
 * 1,000,000 x 256 generated vectors in 20,000 clusters in an ivf index, as `unipt index` makes for so many.
 """
 
-import argparse
 import statistics
-import sys
-import tempfile
-import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
+import torch
+from torch.nn import functional as F
 
-from modeling_unipt.common.user_errors import run_command
+from modeling_unipt import PersonGallery, UniPTModel, load_unipt
+from modeling_unipt.common.image_files import read_image
+from modeling_unipt.gallery.rows import GalleryRows
+from modeling_unipt.gallery.vector_index import VectorIndex
+from unipt_train.speed.figures import Figure
+from unipt_train.speed.timing import REPETITIONS, seconds_of
 from unipt_train.studies.commands import ROOT
 
-DIM, QUERIES, IMAGES, BATCH, REPETITIONS = 256, 200, 1000, 64, 3
+DIM = 256
+QUERIES = 200
+WARM_UP_QUERIES = 10
+TOP_K = 10
+BATCH = 64
 WORDS = {
     "age": ["young", "old", "middle-aged"],
     "gender": ["man", "woman", "child", "person"],
@@ -34,9 +43,11 @@ WORDS = {
 }
 
 
-def texts(count):
-    """So many different descriptions."""
-    generator, found = np.random.default_rng(0), {}
+def texts(count: int) -> list[str]:
+    """``count`` different descriptions."""
+    generator = np.random.default_rng(0)
+    # A dict keeps the order in which they came, and each once.
+    found: dict[str, None] = {}
     while len(found) < count:
         pick = {name: str(generator.choice(words)) for name, words in WORDS.items()}
         below = generator.choice(WORDS["colour"])
@@ -45,7 +56,7 @@ def texts(count):
     return list(found)
 
 
-def clustered(rows, dim, clusters, seed=0):
+def clustered(rows: int, dim: int, clusters: int, seed: int = 0) -> np.ndarray:
     """(rows, dim) float32 of length 1 around ``clusters`` random centres, two thirds of the variance between them."""
     generator = np.random.default_rng(seed)
     centres = generator.standard_normal((clusters, dim), dtype=np.float32)
@@ -55,20 +66,10 @@ def clustered(rows, dim, clusters, seed=0):
     return vectors
 
 
-def timed(work):
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def measure_query():
+def measure_query() -> list[Figure]:
     """A gallery of generated embeddings with a model of unipt-tiny's encoders and 256 numbers an embedding."""
+    # An optional extra.
     import faiss
-    import torch
-
-    from modeling_unipt import PersonGallery, UniPTModel, load_unipt
-    from modeling_unipt.gallery.rows import GalleryRows
-    from modeling_unipt.gallery.vector_index import VectorIndex
 
     tiny, processor = load_unipt(ROOT / "unipt" / "unipt-tiny")
     config = tiny.config
@@ -78,124 +79,113 @@ def measure_query():
     raw = faiss.IndexFlatIP(DIM)
     raw.add(vectors)
     gallery = PersonGallery(model, processor)
-    gallery._rows, gallery._index = GalleryRows(made_up_rows(len(vectors))), VectorIndex.build(vectors, "exact")
-    encoder, search, whole = [], [], []
+    gallery._rows = GalleryRows(made_up_rows(len(vectors)))
+    gallery._index = VectorIndex.build(vectors, "exact")
+    encoder = []
+    search = []
+    whole = []
     with torch.inference_mode():
-        for number, text in enumerate(texts(QUERIES + 10)):
+        for text in texts(QUERIES + WARM_UP_QUERIES):
             inputs = processor(text=[text], return_tensors="pt")
-            found = []
-            encoded = timed(lambda inputs=inputs, found=found: found.append(model.get_text_features(**inputs)))
-            query = torch.nn.functional.normalize(found[0].pooler_output, dim=-1).numpy()
-            searched = timed(lambda query=query: raw.search(query, 10))
-            gone = timed(lambda text=text: gallery.search(text))
-            if number >= 10:
-                encoder.append(encoded)
-                search.append(searched)
-                whole.append(gone)
-    encoder, search, whole = (1000 * statistics.median(taken) for taken in (encoder, search, whole))
-    return {
-        "text encoder forward, ms": encoder,
-        "raw FAISS search of 100,000 x 256, ms": search,
-        "text query over 100,000 x 256 in the gallery, ms": whole,
-        "text query, times (encoder + raw FAISS)": whole / (encoder + search),
-    }
+            encoder.append(seconds_of(partial(model.get_text_features, **inputs)))
+            query = F.normalize(model.get_text_features(**inputs).pooler_output, dim=-1).numpy()
+            search.append(seconds_of(partial(raw.search, query, TOP_K)))
+            whole.append(seconds_of(partial(gallery.search, text)))
+    encoder_ms, search_ms, whole_ms = (
+        1000 * statistics.median(taken[WARM_UP_QUERIES:]) for taken in (encoder, search, whole)
+    )
+    return [
+        Figure("text encoder forward", encoder_ms, "ms"),
+        Figure("raw FAISS search of 100,000 x 256", search_ms, "ms"),
+        Figure("text query over 100,000 x 256 in the gallery", whole_ms, "ms"),
+        Figure("text query / (encoder + raw FAISS)", whole_ms / (encoder_ms + search_ms), at_most=1.3),
+    ]
 
 
-def made_up_rows(count):
-    import pyarrow
-
+def made_up_rows(count: int) -> pyarrow.Table:
+    """The table of a gallery's rows, with names and hashes that no image has."""
     names = [f"camera/{number:07d}.jpg" for number in range(count)]
     return pyarrow.table({"content_hash": [f"{number:064x}" for number in range(count)], "file_name": names})
 
 
-def measure_indexing(folder):
-    import pyarrow.parquet
-    import torch
-
-    from modeling_unipt import PersonGallery, load_unipt
-    from modeling_unipt.common.image_files import read_image
-
-    pair = model, processor = load_unipt(ROOT / "unipt" / "unipt-tiny")
+def measure_indexing(folder: Path) -> list[Figure]:
+    """Indexing the sample dataset's images, against the bare tower; ``folder`` is an empty one to work in."""
+    model, processor = load_unipt(ROOT / "unipt" / "unipt-tiny")
     crops = folder / "crops"
     crops.mkdir()
     for shard in sorted((ROOT / "luperson-t" / "data").glob("*.parquet")):
-        for row in pyarrow.parquet.read_table(shard, columns=["image", "image_id"]).to_pylist():
+        for row in parquet.read_table(shard, columns=["image", "image_id"]).to_pylist():
             (crops / f"{row['image_id']}.jpg").write_bytes(row["image"]["bytes"])
     files = sorted(crops.iterdir())
-    ready = [
-        processor(images=[read_image(file) for file in files[start : start + BATCH]], return_tensors="pt").pixel_values
-        for start in range(0, len(files), BATCH)
-    ]
+    ready = []
+    for start in range(0, len(files), BATCH):
+        images = [read_image(file) for file in files[start : start + BATCH]]
+        ready.append(processor(images=images, return_tensors="pt").pixel_values)
 
-    def tower():
+    def tower() -> None:
         with torch.inference_mode():
             for pixels in ready:
                 model.get_image_features(pixels)
 
-    def index():
-        found = PersonGallery.from_folder(crops, pair, batch_size=BATCH, progress=lambda done, total: None)
+    def index() -> None:
+        found = PersonGallery.from_folder(crops, (model, processor), batch_size=BATCH, progress=lambda *_: None)
         assert len(found) == len(files)
 
+    # The first round only fills caches.
     tower()
-    bare, whole = [], []
+    bare = []
+    whole = []
     for _ in range(REPETITIONS):
-        bare.append(timed(tower))
-        whole.append(timed(index))
-    bare, whole = (len(files) / statistics.median(taken) for taken in (bare, whole))
-    return {
-        "bare vision tower, images/s": bare,
-        "indexing a folder, images/s": whole,
-        "indexing, share of the bare tower": whole / bare,
-    }
+        bare.append(seconds_of(tower))
+        whole.append(seconds_of(index))
+    bare_rate = len(files) / statistics.median(bare)
+    whole_rate = len(files) / statistics.median(whole)
+    return [
+        Figure("bare vision tower", bare_rate, "images/s"),
+        Figure("indexing a folder", whole_rate, "images/s"),
+        Figure("indexing / bare vision tower", whole_rate / bare_rate, at_least=0.85),
+    ]
 
 
-def measure_million():
-    from modeling_unipt.gallery.vector_index import VectorIndex
-
+def measure_million() -> list[Figure]:
+    """Building and searching an index of a million vectors."""
     rows = 1_000_000
     vectors = clustered(rows, DIM, 20_000)
-    found = []
-    built = timed(lambda: found.append(VectorIndex.build(vectors, None)))
-    index = found[0]
+    built = []
+    build_s = seconds_of(lambda: built.append(VectorIndex.build(vectors, None)))
+    index = built[0]
+    # Queries are near stored vectors, but none of them, as a description is near its images.
     chosen = np.random.default_rng(5).choice(rows, QUERIES, replace=False)
     queries = vectors[chosen] + 0.02 * np.random.default_rng(6).standard_normal((QUERIES, DIM), dtype=np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    truth = [set(np.argpartition(-scores, 10)[:10]) for scores in queries @ vectors.T]
-    hits, taken = 0, []
+    truth = [set(np.argpartition(-scores, TOP_K)[:TOP_K]) for scores in queries @ vectors.T]
+    hits = 0
+    taken_ms = []
     for query, wanted in zip(queries, truth, strict=True):
-        answer = []
-        taken.append(1000 * timed(lambda query=query, answer=answer: answer.append(index.search(query, 10)[1])))
-        hits += len(wanted & set(answer[0].tolist()))
-    return {
-        f"1,000,000 x {DIM}, {index.kind}: built in, s": built,
-        f"1,000,000 x {DIM}, {index.kind}: recall@10 of new queries": hits / (10 * QUERIES),
-        f"1,000,000 x {DIM}, {index.kind}: recall@10 as the index tells": index.recall,
-        f"1,000,000 x {DIM}, {index.kind}: search p50, ms": float(np.percentile(taken, 50)),
-        f"1,000,000 x {DIM}, {index.kind}: search p99, ms": float(np.percentile(taken, 99)),
-        f"1,000,000 x {DIM}, {index.kind}: clusters looked at": index.effort,
-    }
+        answers = []
+        taken_ms.append(
+            1000 * seconds_of(lambda query=query, answers=answers: answers.append(index.search(query, TOP_K)))
+        )
+        _, found = answers[0]
+        hits += len(wanted & set(found.tolist()))
+    name = f"1,000,000 x {DIM}, {index.kind}"
+    return [
+        Figure(f"{name}: built in", build_s, "s"),
+        Figure(f"{name}: recall@10 of new queries", hits / (TOP_K * QUERIES), at_least=0.95),
+        Figure(f"{name}: recall@10 as the index tells", index.recall),
+        Figure(f"{name}: search p50", float(np.percentile(taken_ms, 50)), "ms"),
+        Figure(f"{name}: search p99", float(np.percentile(taken_ms, 99)), "ms"),
+        Figure(f"{name}: clusters looked at", index.effort),
+    ]
 
 
-def measure(folder):
-    """Name -> figure, in the unit that the name ends with; ``folder`` is an empty one to work in."""
-    import torch
+def measure(folder: Path) -> Iterator[Figure]:
+    """Measure a query, indexing and the large index.
 
-    figures = {"threads": torch.get_num_threads()}
-    for part in (measure_query, lambda: measure_indexing(Path(folder)), measure_million):
-        figures |= part()
-    return figures
-
-
-def main(argv=None):
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
-        begun = time.perf_counter()
-        figures = measure(folder)
-    width = max(map(len, figures))
-    for name, figure in figures.items():
-        print(f"{name:<{width}}  {figure:10.3f}")
-    print(f"measured in {time.perf_counter() - begun:.0f} s", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    run_command(main)
+    Args:
+        folder: an empty one to work in.
+    """
+    yield Figure("threads", torch.get_num_threads())
+    yield from measure_query()
+    yield from measure_indexing(folder)
+    yield from measure_million()

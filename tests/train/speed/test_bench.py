@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from tests.helpers.paths import ROOT
 from unipt_train import bench
 from unipt_train.speed import builder as bench_builder
-from unipt_train.speed.figures import Figure, line
+from unipt_train.speed.figures import Figure, line, markdown
 
 
 def test_a_figure_knows_whether_its_aim_was_met():
@@ -41,8 +43,6 @@ def test_the_builder_is_measured_by_both_recipes(tiny_clip_folder, tmp_path):
 
 
 def test_peak_memory_is_that_of_the_command_alone(monkeypatch, tiny_clip_folder, tmp_path):
-    import numpy as np
-
     ballast = np.ones(200_000_000 // 8)  # this process is large; the one that is measured is not
     monkeypatch.setattr(
         bench_builder, "CHILD", bench_builder.CHILD.replace("sys.argv[1:]", "[sys.executable, '-c', '']")
@@ -51,9 +51,15 @@ def test_peak_memory_is_that_of_the_command_alone(monkeypatch, tiny_clip_folder,
     assert 2 < peak < 100 < ballast.nbytes / 2**20 and 0 < seconds < 60
 
 
+def test_every_part_is_a_module_that_measures():
+    for part in bench.PARTS:
+        assert callable(bench.measure_of(part))
+
+
 def test_parts_are_run_alone_and_written_as_json(monkeypatch, tmp_path, capsys):
-    parts = {"one": (lambda folder: [Figure("speed", 3, "images/s", at_least=2)], "first"), "two": (None, "second")}
-    monkeypatch.setattr(bench, "PARTS", parts)
+    monkeypatch.setattr(bench, "PARTS", {"one": "first", "two": "second"})
+    measures = {"one": lambda folder: [Figure("speed", 3, "images/s", at_least=2)]}
+    monkeypatch.setattr(bench, "measure_of", measures.get)
     bench.main(["--only", "one", "--output", str(tmp_path / "new" / "bench.json")])
     assert "aim: at least 2, met" in capsys.readouterr().out
     written = json.loads((tmp_path / "new" / "bench.json").read_text())
@@ -64,9 +70,8 @@ def test_parts_are_run_alone_and_written_as_json(monkeypatch, tmp_path, capsys):
 
 def test_the_other_parts_of_this_machine_stay_and_those_of_another_go(monkeypatch, tmp_path):
     figures = {"one": 1.0, "two": 2.0}
-    monkeypatch.setattr(
-        bench, "PARTS", {name: (lambda folder, name=name: [Figure("x", figures[name], "")], name) for name in figures}
-    )
+    monkeypatch.setattr(bench, "PARTS", dict.fromkeys(figures, "a part"))
+    monkeypatch.setattr(bench, "measure_of", lambda part: lambda folder: [Figure("x", figures[part], "")])
     output = tmp_path / "speed.json"
     bench.main(["--output", str(output)])
     figures |= {"one": 3.0, "two": 4.0}
@@ -76,3 +81,9 @@ def test_the_other_parts_of_this_machine_stay_and_those_of_another_go(monkeypatc
     monkeypatch.setattr(bench, "machine", lambda: {"platform": "another"})
     bench.main(["--only", "one", "--output", str(output)])
     assert list(json.loads(output.read_text())["parts"]) == ["one"]
+
+
+def test_the_page_is_made_of_the_numbers_in_the_repository():
+    """docs/speed.md is what the code writes of docs/speed.json: nobody edits it by hand."""
+    results = json.loads((ROOT / "docs" / "speed.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "speed.md").read_text(encoding="utf-8") == markdown(results)

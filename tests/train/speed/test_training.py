@@ -2,25 +2,15 @@
 
 import pytest
 import torch
-from transformers import BertConfig, DeiTConfig, ViTConfig
+from transformers import BertConfig, ViTConfig
 
 from modeling_unipt import UniPTConfig
+from tests.helpers.small_encoders import write_small_encoders
 from unipt_train.speed import loading as bench_loading
 from unipt_train.speed import training as bench_training
 from unipt_train.speed.figures import Figure
 
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 SIZE = ["--image_height", "64", "--image_width", "32", "--projection_dim", "24"]
-
-
-def write_small_encoders(folder, tokenizer):
-    """Below ``folder`` what :func:`unipt_train.speed.training.write_encoders` writes, in small."""
-    DeiTConfig(image_size=64, **SMALL).save_pretrained(folder / "deit-s")
-    ViTConfig(image_size=384, **SMALL).save_pretrained(folder / "vit-b16")
-    no_dropout = {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}
-    BertConfig(vocab_size=200, **no_dropout, **SMALL).save_pretrained(folder / "bert-base")
-    tokenizer.save_pretrained(folder / "bert-base")
-    return folder
 
 
 @pytest.fixture(scope="module")
