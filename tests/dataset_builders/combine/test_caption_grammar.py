@@ -7,28 +7,11 @@ import pytest
 
 from dataset_builders.combine.captioner import Captioner
 from dataset_builders.divide.reading import load_vocabulary
-from tests.helpers.caption_grammar import Grammar
-from tests.helpers.caption_words import pattern_of, words_of, words_of_part
+from tests.helpers.caption_words import pattern_of, words_of
+from tests.helpers.people_words import ADULTS, AGES, CHILDREN, GRAMMAR, MEN, WOMEN
 
 SETS = 50_000
 CHUNK = 1000
-VOCABULARY = load_vocabulary()
-UPPER, LOWER = (VOCABULARY.attributes[name] for name in ("upper_clothes", "lower_clothes"))
-MEN, WOMEN = {"man", "male", "guy", "gentleman", "boy"}, {"woman", "female", "lady", "girl"}
-CHILDREN = {"boy", "girl", "child", "kid", "youngster"}
-ADULTS = {"man", "male", "guy", "gentleman", "woman", "female", "lady"}
-AGES = {"youthful", "middle-aged", "mid-aged", "old", "elderly", "senior", "aged", "older"}
-PERSONS = MEN | WOMEN | CHILDREN | {"person", "pedestrian", "individual"}
-SINGULAR_GARMENTS = words_of_part(UPPER, "garment") | {"top", "skirt"}
-PLURAL_GARMENTS = {"trousers", "pants", "shorts", "leggings", "tights", "slacks", "trunks", "bottoms"}
-GRAMMAR = Grammar(
-    subjects=PERSONS,
-    modifiers=[*words_of_part(UPPER, "colour"), *words_of_part(UPPER, "pattern"), *AGES, "young", "little", "small"]
-    + ["dark", "light", "colored", "knee", "long", "short", "wind", "half", "tight"],
-    singular=[*PERSONS, *SINGULAR_GARMENTS, "cap", "beanie", "helmet", "backpack", "handbag", "bicycle", "scooter"]
-    + ["haircut", "umbrella", "suitcase"],
-    uncounted=[*PLURAL_GARMENTS, "gloves", "glasses", "sunglasses"],
-)
 # What a caption may hold at most once, and only where the attribute is chosen.
 NOUNS = {"hair_length": "hair", "bag": "bag", "hat": "hat", "cellphone": "phone", "umbrella": "umbrella"}
 SIGNS = {
@@ -36,7 +19,7 @@ SIGNS = {
         {text for choice in attribute.choices if not choice.negative for text in words_of(choice)}
         | ({NOUNS[name]} if name in NOUNS else set())
     )
-    for name, attribute in VOCABULARY.attributes.items()
+    for name, attribute in load_vocabulary().attributes.items()
     if name not in ("age", "gender")
 }
 

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from dataset_builders.combine.captioner import Captioner
-from dataset_builders.combine.templates import load_templates
-from modeling_unipt.common.user_errors import UserError
 
 CHANCE = 0.25  # of an optional attribute in a random set
 
@@ -164,46 +162,3 @@ def test_a_negative_choice_is_never_written(vocabulary, captioner):
     negative = {name: a.choices[-1] for name, a in vocabulary.attributes.items() if not a.required}
     assert all(choice.negative for choice in negative.values())
     assert captioner.captions(negative, 0, "x") == captioner.captions({}, 0, "x")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("count: 456", "count: 455", r"line \d+: the grammar makes 456 templates, not the 455"),
-        ("the {age} {noun}", "the {age} {nuon}", r"line \d+: unknown blank \{nuon\} \(did you mean 'noun'"),
-        (
-            "<dressed><hair_then_rest>",
-            "<dresed><hair_then_rest>",
-            r"line \d+: <dresed> is not defined \(did you mean 'dressed'",
-        ),
-        ("  - the {gender}\n", "  - the {age} {gender}\n", "the same template twice"),
-        (
-            "{gender: man, age: child}",
-            "{gender: men, age: child}",
-            "gender is 'men', which it never is.*did you mean 'man'",
-        ),
-        ("{gender: man, age: child}", "{gendr: man, age: child}", "unknown field 'gendr'"),
-        ("riding {vehicle}", "riding {vehicles}", r"word 'action' holds an unknown blank \{vehicles\}"),
-        (
-            "[ {they} (carries|carry) {bag}.]",
-            "[ {they} (has|have) {action}.]",
-            "required attribute 'action' stands in brackets",
-        ),
-        (
-            "[ {they} (carries|carry) {bag}.]",
-            "[ {they} (carries|carry) {bag} and {hat}.]",
-            "exactly one attribute's blank",
-        ),
-        ("[ {they} (carries|carry) {bag}.]", " [ {they} (carries|carry {bag}.]", "brackets near"),
-        ("  - the {gender}\n", "  - <subject>\n", "stands for itself"),
-        ("{text: [boy]", "{texts: [boy]", "unknown key 'texts'"),
-    ],
-)
-def test_wrong_templates_are_refused_with_file_and_fault(vocabulary, tmp_path, old, new, message):
-    text = vocabulary.templates_for("paper").read_text(encoding="utf-8")
-    assert old in text
-    path = tmp_path / "templates.yaml"
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(UserError, match=message) as refusal:
-        load_templates(vocabulary, path)
-    assert "templates.yaml" in str(refusal.value)

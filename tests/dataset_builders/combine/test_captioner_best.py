@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from dataset_builders.combine.captioner import Captioner
-from dataset_builders.combine.templates import load_templates
-from modeling_unipt.common.user_errors import UserError
 from tests.helpers.caption_words import pattern_of, words_of, words_of_part
 
 NEUTRAL = r"(Th(is|e)|An?|Here is an?|There is an?|In this picture, this) [a-z -]+\."
@@ -116,56 +114,3 @@ def test_captions_depend_on_their_arguments_alone(vocabulary, captioner):
         assert other.captions(sets[number], 3, str(number), count=1) == forward[number][:1]
         assert other.drawn(sets[number], 3, str(number), 0)[0] == forward[number][0]
     assert sum(other.captions(chosen, 4, str(n), count=3) == forward[n] for n, chosen in enumerate(sets)) < 5
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("count: 1570", "count: 1000", r"line \d+: the grammar makes 1570 templates, not the 1000"),
-        ("tell_at_least: 5", "tell_at_least: few", "'tell_at_least' must be a whole number"),
-        ("tell_at_least: 5", "tell_at_least: 5\nomit_at_most: 1", "exclude each other"),
-        ("tell_at_least: 5\n", "", "the required attribute '[a-z_]+' stands in brackets"),
-        ("in {short upper_clothes}.", "in {shrot upper_clothes}.", r"can be 'short', not \{shrot upper_clothes\}"),
-        ("{action} in {short", "{short action} in {short", r"can be 'short', not \{short action\}"),
-        ("with {hair_length} is {action}.", "is {action} with {vehicle}.", "'vehicle' may be said before its blank"),
-        (
-            " is {action}[, wearing",
-            " is {with_vehicle} and is {action}[, wearing",
-            "'vehicle' may be said before its blank",
-        ),
-        (" has {hair_length}.", " has {}.", r"unknown blank \{\}"),
-        (
-            "    - {text: [person, pedestrian, individual, passer-by, human figure, subject]}\n",
-            "",
-            "the word 'noun' is nothing where none",
-        ),
-        (" has {hair_length}.", " has {hiar_length}.", r"unknown blank \{hiar_length\} \(did you mean 'hair_length'"),
-    ],
-)
-def test_wrong_templates_are_refused_with_file_and_fault(vocabulary, tmp_path, old, new, message):
-    text = vocabulary.templates_for("best").read_text(encoding="utf-8")
-    assert old in text
-    path = tmp_path / "templates.yaml"
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(UserError, match=message) as refusal:
-        load_templates(vocabulary, path)
-    assert "templates.yaml" in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    ("templates", "message"),
-    [
-        ('["a {age} {gender}."]', "no template fits an image of which nothing is known"),
-        ('["a person.[ It is {action}.]"]', "no template has a place for the attribute 'age'"),
-    ],
-)
-def test_templates_must_fit_whatever_is_known(vocabulary, tmp_path, templates, message):
-    path = tmp_path / "templates.yaml"
-    path.write_text(f"tell_at_least: 1\ntemplates: {templates}\n")
-    with pytest.raises(UserError, match=message):
-        load_templates(vocabulary, path)
-
-
-def test_both_recipes_are_of_one_vocabulary(vocabulary):
-    assert load_templates(vocabulary, vocabulary.templates_for("paper")).tell_at_least is None
-    assert load_templates(vocabulary, vocabulary.templates_for("best")).tell_at_least == 5

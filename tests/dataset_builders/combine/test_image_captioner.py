@@ -1,4 +1,4 @@
-"""The image-text-to-text adapter, on a LLaVA of random weights: it tells pictures apart, and refuses other models."""
+"""The image-text-to-text adapter, on a LLaVA of random weights: it tells images apart, and refuses other models."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def llava(tmp_path_factory):
     return chatting, silent
 
 
-def test_every_picture_gets_a_text_that_depends_on_it_and_not_on_its_neighbours(llava):
+def test_every_image_gets_a_text_that_depends_on_it_and_not_on_its_neighbours(llava):
     captioner, people = ImageCaptioner(llava[0]), [draw_person(0), draw_person(1, 192, 64), draw_person(2)]
     together = captioner.captions(people)
     assert len(together) == 3 and all(together)

@@ -10,11 +10,6 @@ from dataset_builders.conquer.scorer import Scorer
 from tests.helpers.people import draw_person
 
 
-@pytest.fixture(scope="module")
-def scorer(tiny_clip_folder, vocabulary):
-    return Scorer(tiny_clip_folder, vocabulary, device="cpu")
-
-
 def certain(vocabulary, **given):
     """(slots of one image, a calibration): each field's first value certain, but for those given as {value: p}."""
     slots = {}
@@ -194,10 +189,10 @@ def test_a_contradiction_costs_clothes_only_the_part_that_it_is_about(vocabulary
     assert chosen["lower_clothes"].phrase == "white pure color bottoms"
 
 
-def test_views_are_cut_from_the_picture_itself(vocabulary, scorer):
+def test_views_are_cut_from_the_image_itself(vocabulary, scorer):
     views = ViewScorer(scorer, ["mirrored", "top right", "head", "lower"])
     person = draw_person(1, 120, 40)
-    pixels = views.pixels(person)  # the tiny CLIP has 2 x 2 patches: half a patch is a quarter of the picture
+    pixels = views.pixels(person)  # the tiny CLIP has 2 x 2 patches: half a patch is a quarter of the image
     expected = [(0, 0, 40, 120), (10, 0, 40, 90), (0, 0, 40, 36), (0, 48, 40, 120)]
     for made, box in zip(pixels, expected, strict=True):
         np.testing.assert_array_equal(made, np.asarray(person.resize((32, 32), scorer.resample, box)))

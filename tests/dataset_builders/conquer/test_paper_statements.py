@@ -96,7 +96,7 @@ def scorer(tiny_clip_folder, vocabulary):
 
 @pytest.fixture(scope="module")
 def described(scorer):
-    """40 pictures: (cosine of each with each choice's prompt by the bare model, what the recipe chose of each)."""
+    """40 images: (cosine of each with each choice's prompt by the bare model, what the recipe chose of each)."""
     pixels = np.stack([scorer.pixels(draw_person(number)) for number in range(40)])
     _, _, chosen = PaperRecipe(scorer).describe(pixels)
     normalised = (torch.from_numpy(pixels).permute(0, 3, 1, 2) - scorer._mean) / scorer._std
@@ -126,7 +126,7 @@ def test_statement_a_required_attribute_takes_exactly_one_phrase_the_most_simila
         phrases = [choice.phrase for choice in vocabulary.attributes[name].choices]
         for of_image, image in zip(cosines[name], chosen, strict=True):
             assert of_image[phrases.index(image[name].phrase)] > of_image.max() - 1e-6
-    assert len({image["upper_clothes"].phrase for image in chosen}) > 3  # the pictures differ
+    assert len({image["upper_clothes"].phrase for image in chosen}) > 3  # the images differ
 
 
 def test_statement_an_optional_attribute_is_kept_only_with_softmax_probability_above_09(vocabulary, described):

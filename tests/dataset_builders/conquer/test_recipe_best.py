@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dataset_builders import agreement, calibrate
 from dataset_builders.combine.sampler import CaptionSampler
@@ -12,16 +14,17 @@ from dataset_builders.conquer.best_recipe import BestRecipe
 from dataset_builders.conquer.calibration import default_calibration
 from dataset_builders.conquer.scorer import Scorer
 from dataset_builders.divide.reading import load_vocabulary
-from dataset_builders.luperson_t.build import main
+from dataset_builders.luperson_t.__main__ import main
 from dataset_builders.measure.comparison import compare
 from modeling_unipt.common.user_errors import UserError
-from tests.dataset_builders.luperson_t.test_build import build, rows_of
-from tests.dataset_builders.test_calibrate import labelled_people
+from tests.helpers.luperson_t_builds import build, rows_of, write_people
+from tests.helpers.vehicles import VEHICLES
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
-    return labelled_people(tmp_path_factory.mktemp("labelled") / "people", load_vocabulary(), count=12)
+    folder = write_people(tmp_path_factory.mktemp("labelled"), [f"p{index}.png" for index in range(12)])
+    return folder / "images"
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +39,6 @@ def best(people, truth, tiny_clip_folder):
 
 
 def test_rows_hold_what_the_recipe_says(best, people, tiny_clip_folder):
-    from PIL import Image
-
     vocabulary = load_vocabulary()
     recipe = BestRecipe(Scorer(tiny_clip_folder, vocabulary, device="cpu"), default_calibration(vocabulary))
     sampler = CaptionSampler(vocabulary, vocabulary.templates_for("best"))
@@ -62,7 +63,7 @@ def test_the_card_and_the_settings_say_so(best, people, tiny_clip_folder, tmp_pa
     settings = json.loads((paper / "build_settings.json").read_text())
     assert settings["recipe"] == "paper" and settings["calibration"] is None
     words = " ".join((paper / "README.md").read_text().split())
-    assert "Required attributes are always named, also where the picture does not show them. `--without" in words
+    assert "Required attributes are always named, also where the image does not show them. `--without" in words
     with pytest.raises(UserError, match='recipe was "paper" and is now "best"'):
         build(people, tiny_clip_folder, paper, "--recipe", "best")
 
@@ -87,10 +88,6 @@ def test_a_calibration_can_be_named_and_one_of_another_scorer_is_refused(people,
 
 
 def test_a_calibration_beside_the_scorer_can_be_done_without(people, truth, tiny_clip_folder, tmp_path):
-    import shutil
-
-    from tests.dataset_builders.divide.test_vehicles import VEHICLES
-
     scorer = shutil.copytree(tiny_clip_folder, tmp_path / "clip")
     calibrate.main(["--images", str(people), "--truth", str(truth), "--scorer", str(scorer)])
     options = ["--recipe", "best", "--attributes", VEHICLES]
@@ -108,20 +105,22 @@ def test_the_result_does_not_depend_on_batches_or_shards(best, people, truth, ti
 
 
 def test_vehicles_are_described_too_and_their_card_is_not_about_people(people, best, tiny_clip_folder, tmp_path):
-    from tests.dataset_builders.divide.test_vehicles import VEHICLES
-
     built = build(people, tiny_clip_folder, tmp_path / "vehicles", "--recipe", "best", "--attributes", VEHICLES)
     assert all({"type", "paint"} <= set(row["attributes"]) and row["captions"] for row in rows_of(built))
     card = (built / "README.md").read_text(encoding="utf-8")
     assert "# Pseudo-texts of vehicles\n\nImages of vehicles with" in card and "- vehicle-retrieval" in card
-    assert "find a described vehicle among images" in card and "favours vehicles that look" in " ".join(card.split())
-    own = card.replace("Pseudo Texts for Text-To-Image Person", "").replace("to decide about people", "")
+    assert "find a described vehicle among images" in card and "about vehicles that look" in " ".join(card.split())
+    citation = "Pseudo Texts for Text-To-Image Person"
+    own = " ".join(card.split()).replace(citation, "").replace("to decide about people", "")
     assert not re.search(r"\b(person|people|gender|age|clothes|LUPerson-T)\b", own, re.IGNORECASE)
     card = (best / "README.md").read_text(encoding="utf-8")
     assert (
         "# LUPerson-T\n\nImages of people with" in card and "The attributes age and gender record how a person" in card
     )
-    assert "favours people that look as it expects" in " ".join(card.split()) and "- person-retrieval" in card
+    assert (
+        "says more about people that look as the scorer expects" in " ".join(card.split())
+        and "- person-retrieval" in card
+    )
 
 
 def test_two_recipes_are_compared(best, people, truth, tiny_clip_folder, tmp_path, capsys):
@@ -137,7 +136,7 @@ def test_two_recipes_are_compared(best, people, truth, tiny_clip_folder, tmp_pat
         compare([best, best], truth, load_vocabulary())
 
 
-def test_it_is_the_default_and_says_what_it_lacks(people, tiny_clip_folder, tmp_path, capsys):
+def test_it_is_the_default_and_says_what_it_lacks(people, tiny_clip_folder, tmp_path, caplog):
     main(["--images", str(people), "--scorer", str(tiny_clip_folder), "--output", str(tmp_path / "out")])
-    assert "warning: no calibration of" in capsys.readouterr().err
+    assert "there is no calibration of" in caplog.text
     assert json.loads((tmp_path / "out" / "build_settings.json").read_text())["recipe"] == "best"

@@ -4,25 +4,7 @@ import pytest
 
 from dataset_builders.divide.reading import load_vocabulary
 from modeling_unipt.common.user_errors import UserError
-
-SMALL = """\
-name: cars
-prompt: A photo of a car {phrase}.
-attributes:
-  kind:
-    required: true
-    prompt: A photo of a {phrase}.
-    phrases: [bus, van, {phrase: estate car, value: estate, prompt: A photo of an estate car.}]
-  load:
-    phrases: [with a roof box, towing a trailer]
-    negatives: [with no load]
-"""
-
-
-def write(tmp_path, text):
-    path = tmp_path / "vocabulary.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
+from tests.helpers.small_vocabulary import SMALL, write_vocabulary
 
 
 def chosen_by(vocabulary, **values):
@@ -70,7 +52,7 @@ excludes:
 
 
 def test_exclusions_are_read_as_data(tmp_path):
-    first, second = load_vocabulary(write(tmp_path, EXCLUDING)).exclusions
+    first, second = load_vocabulary(write_vocabulary(tmp_path, EXCLUDING)).exclusions
     assert (first.attributes, first.fields) == (("kind", "roof"), ("kind", "roof"))
     assert first.values == (frozenset({"van", "bus"}), frozenset({"low"}))
     assert second.values[0] == frozenset({"with a roof box", "towing a trailer"})
@@ -103,5 +85,5 @@ def test_exclusions_are_read_as_data(tmp_path):
 def test_wrong_rules_are_refused_with_file_line_and_fault(tmp_path, old, new, message):
     assert old in EXCLUDING
     with pytest.raises(UserError, match=message) as refusal:
-        load_vocabulary(write(tmp_path, EXCLUDING.replace(old, new, 1)))
+        load_vocabulary(write_vocabulary(tmp_path, EXCLUDING.replace(old, new, 1)))
     assert "vocabulary.yaml" in str(refusal.value)

@@ -1,4 +1,4 @@
-"""Phrases that say only some parts of clothes: as data, in captions, and how they are counted."""
+"""Phrases that say only some parts of clothes: as data and in captions."""
 
 import itertools
 import re
@@ -9,15 +9,11 @@ import pytest
 from dataset_builders.combine.captioner import Captioner
 from dataset_builders.combine.sampler import CaptionSampler
 from dataset_builders.divide.reading import DEFAULT_VOCABULARY, load_vocabulary
-from dataset_builders.measure.agreement import agreement
-from dataset_builders.measure.reliability import calibration_error, statements
 from modeling_unipt.common.user_errors import UserError
-from tests.dataset_builders.combine.test_caption_grammar import GRAMMAR
-from tests.dataset_builders.divide.test_vehicles import GRAMMAR as VEHICLE_GRAMMAR
-from tests.dataset_builders.divide.test_vehicles import VEHICLES
+from tests.helpers import people_words, vehicles
 
 
-@pytest.fixture(scope="module", params=[DEFAULT_VOCABULARY, VEHICLES], ids=["people", "vehicles"])
+@pytest.fixture(scope="module", params=[DEFAULT_VOCABULARY, vehicles.VEHICLES], ids=["people", "vehicles"])
 def vocabulary(request):
     return load_vocabulary(request.param)
 
@@ -60,7 +56,7 @@ def test_captions_of_partial_clothes_are_english(vocabulary, recipe):
     rng = np.random.default_rng(0)
     captioner = Captioner(vocabulary, vocabulary.templates_for(recipe))
     sampler = CaptionSampler(vocabulary, vocabulary.templates_for(recipe))
-    grammar = VEHICLE_GRAMMAR if vocabulary.name == "vehicles" else GRAMMAR
+    grammar = vehicles.GRAMMAR if vocabulary.name == "vehicles" else people_words.GRAMMAR
     for number in range(3000):
         chosen = {}
         for name, attribute in vocabulary.attributes.items():
@@ -75,33 +71,6 @@ def test_captions_of_partial_clothes_are_english(vocabulary, recipe):
             assert not re.search("None|  ", caption)
         stored = {name: choice.phrase if choice else None for name, choice in chosen.items()}
         assert sampler.caption(stored, 0, str(number), 0) == captions[0]
-
-
-def test_a_part_left_open_is_an_abstention_not_an_error():
-    vocabulary = load_vocabulary()
-    upper = vocabulary.attributes["upper_clothes"]
-    said = {name: a.choices[0] if a.required else None for name, a in vocabulary.attributes.items()}
-    truth = {}
-    for name, attribute in vocabulary.attributes.items():
-        truth |= said[name].value if said[name] else dict.fromkeys(attribute.fields)
-    partial = said | {"upper_clothes": upper.saying({"upper_colour": "white", "upper_garment": "t-shirt"})}
-    wrong = said | {"upper_clothes": upper.saying({"upper_colour": "red"}), "age": None}
-    counted = statements([partial, wrong], [truth, truth | {"hat": "cap"}], vocabulary)
-    fields = counted["fields"]
-    assert fields["upper_pattern"] == {"required": True, "accuracy": None, "stated": 0, "abstained": 1}
-    assert fields["upper_colour"]["accuracy"] == 0.5 and fields["upper_garment"]["abstained"] == 0.5
-    assert fields["hat"] == {"required": False, "accuracy": None, "stated": 0, "abstained": 1}
-    assert fields["age"]["accuracy"] == 1 and fields["age"]["abstained"] == 0.5
-    assert counted["stated_per_image"] == 8 and counted["true_per_image"] == 7.5  # 9 statements and 7
-    assert counted["false_share"] == 1 / 16
-    assert agreement([partial], [truth], vocabulary)["required"]["upper_pattern"] == 0
-
-
-def test_calibration_error_by_hand():
-    assert calibration_error([0.9, 0.9, 0.9, 0.9], [1, 1, 1, 0]) == pytest.approx(0.15)
-    # two bins: 0.5 against 1 and 1.0 against 0, one image each
-    assert calibration_error([0.5, 1.0], [True, False]) == pytest.approx(0.75)
-    assert calibration_error([0.2, 0.21, 1.0], [False, True, True]) == pytest.approx(0.21 / 3 * 0 + 0.59 / 3 + 0 / 3)
 
 
 LINE = "- a {garment}\n"

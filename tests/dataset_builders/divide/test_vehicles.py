@@ -11,30 +11,10 @@ from dataset_builders.combine.captioner import Captioner
 from dataset_builders.combine.sampler import CaptionSampler
 from dataset_builders.combine.templates import load_templates
 from dataset_builders.divide.reading import DEFAULT_VOCABULARY, load_vocabulary
-from tests.helpers.caption_grammar import Grammar
+from modeling_unipt.common.user_errors import UserError
+from tests.helpers.vehicles import GRAMMAR, VEHICLES
 
 CODE = Path(dataset_builders.__file__).parent
-VEHICLES = CODE / "data" / "vehicles.yaml"
-NOUNS = ["car", "automobile", "van", "minivan", "pickup", "truck", "lorry", "bus", "coach", "vehicle"]
-GRAMMAR = Grammar(
-    subjects=NOUNS,
-    modifiers=[
-        "passenger",
-        "motor",
-        "pickup",
-        "white",
-        "black",
-        "red",
-        "glossy",
-        "matte",
-        "roof",
-        "taxi",
-        "open",
-        "cargo",
-    ],
-    singular=[*NOUNS, "rack", "box", "sunroof", "sign", "ladder", "advertisement"],
-    uncounted=["paint", "lights", "advertising"],
-)
 SIGNS = {
     "paint": r"\bpaint\b",
     "motion": r"parked|standing|driving|moving|turning",
@@ -96,8 +76,6 @@ def test_contradictions_are_the_domains_own(vocabulary):
 
 
 def test_templates_of_one_domain_are_refused_for_another(vocabulary):
-    from modeling_unipt.common.user_errors import UserError
-
     with pytest.raises(UserError, match=r"vehicles_templates.yaml, line \d+: unknown blank"):
         load_templates(load_vocabulary(), vocabulary.templates_for("best"))
     with pytest.raises(UserError, match=r"templates.yaml, line \d+: word 'age' asks for an unknown field 'age'"):

@@ -1,5 +1,4 @@
 import re
-import textwrap
 
 import numpy as np
 import pytest
@@ -7,6 +6,7 @@ import pytest
 from dataset_builders.divide.reading import load_vocabulary
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.common.words import with_articles
+from tests.helpers.small_vocabulary import SMALL, write_vocabulary
 
 # The values that the renderer's truth uses; a phrase for each of them makes agreement countable.
 COLOURS = ["white", "black", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "khaki"]
@@ -30,18 +30,6 @@ VALUES = {
     "gloves": {"dark-gloves", "light-gloves"},
     "vehicle": {"bicycle", "motorcycle", "scooter"},
 }
-SMALL = """\
-name: cars
-prompt: A photo of a car {phrase}.
-attributes:
-  kind:
-    required: true
-    prompt: A photo of a {phrase}.
-    phrases: [bus, van, {phrase: estate car, value: estate, prompt: A photo of an estate car.}]
-  load:
-    phrases: [with a roof box, towing a trailer]
-    negatives: [with no load]
-"""
 SUBJECT = """\
 subject:
   noun: car
@@ -49,12 +37,6 @@ subject:
   prompts: [A photo of a car.]
   negatives: [A photo of a road., A photo of a wall.]
 """
-
-
-def write(tmp_path, text):
-    path = tmp_path / "vocabulary.yaml"
-    path.write_text(textwrap.dedent(text), encoding="utf-8")
-    return path
 
 
 def test_the_vocabulary_has_the_six_required_and_eight_optional_attributes_of_the_paper(vocabulary):
@@ -130,7 +112,7 @@ def test_without_drops_attributes_and_names_the_nearest_for_a_typo(vocabulary):
 
 
 def test_a_vocabulary_of_another_domain_loads(tmp_path):
-    cars = load_vocabulary(write(tmp_path, SMALL))
+    cars = load_vocabulary(write_vocabulary(tmp_path, SMALL))
     assert [choice.prompt for choice in cars.attributes["kind"].choices] == [
         "A photo of a bus.",
         "A photo of a van.",
@@ -160,7 +142,7 @@ def test_prompt_ensembles_begin_with_the_papers_prompt_and_never_share_a_sentenc
 
 def test_a_prompt_of_its_own_takes_no_forms_from_around_it(tmp_path):
     text = SMALL.replace("attributes:", "prompts: ['A car {phrase}.']\nattributes:")
-    kind, load = load_vocabulary(write(tmp_path, text)).attributes.values()
+    kind, load = load_vocabulary(write_vocabulary(tmp_path, text)).attributes.values()
     assert [choice.prompts for choice in kind.choices][:2] == [("A photo of a bus.",), ("A photo of a van.",)]
     assert load.choices[0].prompts == ("A photo of a car with a roof box.", "A car with a roof box.")
 
@@ -178,14 +160,14 @@ def test_a_vocabulary_names_the_templates_of_each_recipe(vocabulary, tmp_path):
         "templates_best.yaml",
     ]
     (tmp_path / "mine.yaml").write_text("")
-    cars = load_vocabulary(write(tmp_path, SMALL + "templates: {best: mine.yaml}\n"))
+    cars = load_vocabulary(write_vocabulary(tmp_path, SMALL + "templates: {best: mine.yaml}\n"))
     assert cars.templates_for("best") == tmp_path / "mine.yaml"
     with pytest.raises(UserError, match="'cars' has no templates for the recipe 'paper'; it has some for best"):
         cars.templates_for("paper")
     with pytest.raises(UserError, match="it names none under 'templates'"):
-        load_vocabulary(write(tmp_path, SMALL)).templates_for("best")
+        load_vocabulary(write_vocabulary(tmp_path, SMALL)).templates_for("best")
     with pytest.raises(UserError, match=r"line 11: the templates of the recipe 'best' are no file: .*their.yaml"):
-        load_vocabulary(write(tmp_path, SMALL + "templates: {best: their.yaml}\n"))
+        load_vocabulary(write_vocabulary(tmp_path, SMALL + "templates: {best: their.yaml}\n"))
 
 
 def test_shorter_wordings_hold_fewer_parts(vocabulary):
@@ -229,13 +211,13 @@ def test_shorter_wordings_hold_fewer_parts(vocabulary):
 def test_a_wrong_vocabulary_is_refused_with_file_and_fault(tmp_path, old, new, message):
     assert old in SMALL
     with pytest.raises(UserError, match=message) as refusal:
-        load_vocabulary(write(tmp_path, SMALL.replace(old, new, 1)))
+        load_vocabulary(write_vocabulary(tmp_path, SMALL.replace(old, new, 1)))
     assert "vocabulary.yaml" in str(refusal.value)
 
 
-def test_a_vocabulary_says_what_every_picture_should_show(vocabulary, tmp_path):
-    assert load_vocabulary(write(tmp_path, SMALL)).subject is None
-    subject = load_vocabulary(write(tmp_path, SMALL + SUBJECT)).without(["load"]).subject
+def test_a_vocabulary_says_what_every_image_should_show(vocabulary, tmp_path):
+    assert load_vocabulary(write_vocabulary(tmp_path, SMALL)).subject is None
+    subject = load_vocabulary(write_vocabulary(tmp_path, SMALL + SUBJECT)).without(["load"]).subject
     assert (subject.noun, subject.plural, subject.prompts) == ("car", "cars", ("A photo of a car.",))
     assert subject.negatives == ("A photo of a road.", "A photo of a wall.")
     assert (vocabulary.subject.noun, vocabulary.subject.plural) == ("person", "people")
@@ -257,13 +239,15 @@ def test_a_vocabulary_says_what_every_picture_should_show(vocabulary, tmp_path):
 def test_a_wrong_subject_is_refused_with_file_and_line(tmp_path, old, new, message):
     assert old in SUBJECT
     with pytest.raises(UserError, match=f"vocabulary.yaml, {message}"):
-        load_vocabulary(write(tmp_path, SMALL + SUBJECT.replace(old, new, 1)))
+        load_vocabulary(write_vocabulary(tmp_path, SMALL + SUBJECT.replace(old, new, 1)))
 
 
 def test_a_vocabulary_says_what_the_dataset_card_tells_of_its_domain(tmp_path):
-    bare = load_vocabulary(write(tmp_path, SMALL)).card
+    bare = load_vocabulary(write_vocabulary(tmp_path, SMALL)).card
     assert (bare.title, bare.tags, bare.bias) == ("Pseudo-texts of cars", (), "")
-    told = load_vocabulary(write(tmp_path, SMALL + "card: {title: My cars, tags: [cars], bias: Vans are few.}\n")).card
+    told = load_vocabulary(
+        write_vocabulary(tmp_path, SMALL + "card: {title: My cars, tags: [cars], bias: Vans are few.}\n")
+    ).card
     assert (told.title, told.tags, told.bias) == ("My cars", ("cars",), "Vans are few.")
     for wrong, message in (
         ("{titel: x}", "line 11: 'card' has an unknown key 'titel'"),
@@ -271,7 +255,7 @@ def test_a_vocabulary_says_what_the_dataset_card_tells_of_its_domain(tmp_path):
         ("{title: 5}", "line 11: 'title' and 'bias' of the card must be texts"),
     ):
         with pytest.raises(UserError, match=message):
-            load_vocabulary(write(tmp_path, SMALL + f"card: {wrong}\n"))
+            load_vocabulary(write_vocabulary(tmp_path, SMALL + f"card: {wrong}\n"))
 
 
 def test_a_missing_vocabulary_is_refused(tmp_path):
