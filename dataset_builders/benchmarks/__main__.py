@@ -1,8 +1,86 @@
-"""The command ``python -m dataset_builders.benchmarks``."""
+"""Read a benchmark of text-to-image person retrieval in its official layout into a Parquet dataset with its splits.
 
-from modeling_unipt.common.user_errors import run_command
+    python -m dataset_builders.benchmarks cuhk-pedes --source CUHK-PEDES --output cuhk-pedes
+    python -m dataset_builders.benchmarks icfg-pedes --source ICFG-PEDES --output icfg-pedes
+    python -m dataset_builders.benchmarks rstpreid --source RSTPReid --output rstpreid
+    python -m dataset_builders.benchmarks ufine6926 --source UFine6926 --output ufine6926
 
-from .build import main
+Each row is one image: ``image``, ``image_id``, ``person_id``, ``captions``, ``file_path``. The numbers of people,
+images and captions of each split must be the published ones. With ``--allow-partial`` other numbers are accepted, and
+the card says so.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from modeling_unipt.common.user_errors import UserError, run_command
+
+from .build import BenchmarkOptions, build
+from .layouts import LAYOUTS
+
+
+def parse(argv: Sequence[str] | None = None) -> BenchmarkOptions:
+    """Read and check the command line; None stands for this process's own.
+
+    Raises:
+        UserError: a number is out of range.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_builders.benchmarks",
+        description="Read a benchmark in its official layout into a folder of Parquet shards with its splits. "
+        "load_dataset, train/finetune.py and train/evaluate_retrieval.py read it.",
+        epilog="example: python -m dataset_builders.benchmarks cuhk-pedes --source CUHK-PEDES --output cuhk-pedes",
+    )
+    commands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
+    for name, layout in LAYOUTS.items():
+        summary = f"{layout.title}: {layout.annotations[0]} beside {layout.images or 'images'}/"
+        command = commands.add_parser(name, help=summary, description=f"{summary}.")
+        command.add_argument("--source", required=True, help="folder of the benchmark as its authors ship it")
+        command.add_argument("--output", required=True, help="folder for the dataset; must be new")
+        command.add_argument(
+            "--allow-partial",
+            action="store_true",
+            help="accept a subset, or other data in this layout: images may be missing or unreadable, and the numbers "
+            "may differ from the published ones",
+        )
+        command.add_argument(
+            "--workers",
+            type=int,
+            default=BenchmarkOptions.workers,
+            help="threads that read and decode images (default: %(default)s)",
+        )
+        command.add_argument(
+            "--license",
+            default=BenchmarkOptions.license,
+            help="licence named in the dataset card, by its name on the Hub (default: %(default)s)",
+        )
+    options = BenchmarkOptions(**vars(parser.parse_args(argv)))
+    if options.workers < 1:
+        raise UserError(f"--workers {options.workers} must be at least 1")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; None stands for this process's own command line.
+
+    Raises:
+        UserError: see :func:`parse` and :func:`dataset_builders.benchmarks.build.build`.
+    """
+    options = parse(argv)
+    copy = build(options)
+    if copy is None:
+        return
+    parts = [f"{split} {counts.images} images of {counts.identities} people" for split, counts in copy.counts.items()]
+    print(f"wrote {options.output}: {', '.join(parts)}")
+    if copy.rejected:
+        print(
+            f"{len(copy.rejected)} annotated images are missing or unreadable (rejected.jsonl): scores are not "
+            "comparable"
+        )
+    if copy.differing:
+        title = copy.benchmark.layout.title
+        print(f"not the official {title}, so scores are not comparable: {copy.differing[0]}")
+
 
 if __name__ == "__main__":
     run_command(main)

@@ -1,28 +1,19 @@
-"""Read a benchmark of text-to-image person retrieval in its official layout into a Parquet dataset with its splits.
+"""Read a benchmark into a Parquet dataset with its splits, and write its card."""
 
-    python -m dataset_builders.benchmarks cuhk-pedes --source CUHK-PEDES --output cuhk-pedes
-    python -m dataset_builders.benchmarks icfg-pedes --source ICFG-PEDES --output icfg-pedes
-    python -m dataset_builders.benchmarks rstpreid --source RSTPReid --output rstpreid
-    python -m dataset_builders.benchmarks ufine6926 --source UFine6926 --output ufine6926
-
-Each row is one image: ``image``, ``image_id``, ``person_id``, ``captions``, ``file_path``. The numbers of people,
-images and captions of each split must be the published ones; ``--allow-partial`` goes on without, and the card says so.
-"""
-
-import argparse
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modeling_unipt.common.image_files import write_rejected
 from modeling_unipt.common.output_folders import finish_output, start_output
-from modeling_unipt.common.user_errors import UserError
-from modeling_unipt.sources.base import read_batches
-from modeling_unipt.sources.open import FolderSource
-from modeling_unipt.sources.reading import fingerprint, readable
+from modeling_unipt.common.words import markdown_table
+from modeling_unipt.sources.base import FolderSource
+from modeling_unipt.sources.reading import SourceImage, fingerprint, readable
 
-from ..output.parquet_dataset import SHARD_ROWS, ShardWriter, arrow_schema, shard_paths, write_card
-from .checks import OFFICIAL, check_counts, check_images, check_readable
-from .layouts import LAYOUTS, SPLITS, read_benchmark
+from ..output.parquet_dataset import Row, SplitSize, write_card
+from ..output.splits import write_splits
+from .checks import check_counts, check_images, check_readable
+from .layouts import SPLITS, Benchmark, Counts, Record, read_benchmark
 
 COLUMNS = {
     "image": "image",
@@ -31,165 +22,194 @@ COLUMNS = {
     "captions": ["string"],
     "file_path": "string",
 }
-BATCH = 64
 
 
-def build(folder, benchmark, records, workers):
-    """Write the splits of ``benchmark`` to ``folder``; ``records``: those whose image is there.
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """What the command line asks for.
+
+    Attributes:
+        benchmark: key of :data:`dataset_builders.benchmarks.layouts.LAYOUTS`.
+        source: folder of the benchmark.
+        output: folder of the dataset.
+        allow_partial: go on if images are missing or the numbers are not the published ones.
+        workers: threads that read and decode images.
+        license: named in the dataset card.
+    """
+
+    benchmark: str
+    source: str
+    output: str
+    allow_partial: bool = False
+    workers: int = 1
+    license: str = "other"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a benchmark, as it was written.
+
+    Attributes:
+        benchmark: as read.
+        sizes: split -> its size.
+        counts: split -> what it holds.
+        rejected: (path, reason) of each annotated image that is missing or unreadable.
+        differing: in what it differs from the published numbers.
+    """
+
+    benchmark: Benchmark
+    sizes: dict[str, SplitSize]
+    counts: dict[str, Counts]
+    rejected: list[tuple[str, str]]
+    differing: list[str]
+
+
+@dataclass
+class _Tally:
+    """The people and captions of the rows of a split that were written."""
+
+    people: set[int] = field(default_factory=set)
+    captions: int = 0
+
+
+def build(options: BenchmarkOptions) -> Copy | None:
+    """Read the benchmark, check it and write the dataset.
 
     Returns:
-        (split -> rows and bytes, split -> identities, images and captions, list of (file, reason) refused).
+        What was written, or None if the output is complete already.
+
+    Raises:
+        UserError: something is missing, differs from the published numbers, or cannot be read.
     """
-    from tqdm import tqdm
+    benchmark = read_benchmark(options.benchmark, options.source)
+    differing = check_counts(benchmark, options.allow_partial)
+    records = [record for record in benchmark.records if (benchmark.images / record.file_path).is_file()]
+    missing = check_images(benchmark, records, options.allow_partial)
+    settings = {
+        "benchmark": options.benchmark,
+        "annotation": benchmark.annotation_sha256[:12],
+        "images": fingerprint(benchmark.images, [Path(record.file_path) for record in records]),
+        "license": options.license,
+    }
+    folder = start_output(options.output, settings, defaults={"license": BenchmarkOptions.license})
+    if folder is None:
+        return None
+    try:
+        copy = write_benchmark(folder, benchmark, records, options.workers, missing, differing)
+        # Unreadable images are known only now; those that are missing were refused before.
+        check_readable(benchmark, copy.rejected[len(missing) :], options.allow_partial)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    write_rejected(folder / "rejected.jsonl", copy.rejected)
+    write_benchmark_card(folder, copy, options.license)
+    finish_output(folder, options.output)
+    return copy
 
+
+def write_benchmark(
+    folder: Path,
+    benchmark: Benchmark,
+    records: list[Record],
+    workers: int,
+    missing: list[str],
+    differing: list[str],
+) -> Copy:
+    """Write the splits of a benchmark below ``folder``.
+
+    Args:
+        records: those whose image is there.
+        missing: paths of the images that are not.
+        differing: in what the annotation differs from the published numbers.
+
+    Raises:
+        UserError: no image of a split can be read.
+    """
     source = FolderSource(benchmark.images, [Path(record.file_path) for record in records])
-    schema, rejected, splits, counts = arrow_schema(COLUMNS), [], {}, {}
+    # A split all of whose images are missing is to be an error, so the whole annotation says which splits there are.
     present = [split for split in SPLITS if any(record.split == split for record in benchmark.records)]
-    with tqdm(total=len(records), desc=benchmark.title, unit="image") as bar:
-        for split in present:
-            positions = [position for position, record in enumerate(records) if record.split == split]
-            splits[split] = {"num_bytes": 0, "num_examples": 0}
-            people, captions = set(), 0
-            for shard, relative in enumerate(shard_paths(split, len(positions))):
-                in_shard = positions[shard * SHARD_ROWS : (shard + 1) * SHARD_ROWS]
-                with ShardWriter(folder / relative, schema) as writer:
-                    for batch in read_batches(source, in_shard, BATCH, workers):
-                        for position, image in batch:
-                            record = records[position]
-                            if isinstance(image, str):
-                                rejected.append((record.file_path, image))
-                                continue
-                            people.add(record.person_id)
-                            captions += len(record.captions)
-                            writer.write(
-                                {
-                                    "image": {"bytes": image.data, "path": image.file_name},
-                                    "image_id": source.ids[position],
-                                    "person_id": record.person_id,
-                                    "captions": record.captions,
-                                    "file_path": readable(record.file_path),
-                                }
-                            )
-                        bar.update(len(batch))
-                splits[split]["num_bytes"] += writer.bytes
-                splits[split]["num_examples"] += writer.rows
-            counts[split] = {"identities": len(people), "images": splits[split]["num_examples"], "captions": captions}
-    for split, count in counts.items():
-        if not count["images"]:
-            raise UserError(f"no image of the split '{split}' can be read; the first reason: {rejected[0][1]}")
-    return splits, counts, rejected
+    positions = {split: [i for i, record in enumerate(records) if record.split == split] for split in present}
+    tallies = {split: _Tally() for split in present}
+
+    def row_of(position: int, image: SourceImage) -> Row:
+        record = records[position]
+        tally = tallies[record.split]
+        tally.people.add(record.person_id)
+        tally.captions += len(record.captions)
+        return {
+            "image": {"bytes": image.data, "path": image.file_name},
+            "image_id": source.ids[position],
+            "person_id": record.person_id,
+            "captions": record.captions,
+            "file_path": readable(record.file_path),
+        }
+
+    written = write_splits(folder, COLUMNS, source, positions, row_of, workers, benchmark.layout.title)
+    counts = {}
+    for split, tally in tallies.items():
+        counts[split] = Counts(len(tally.people), written.sizes[split]["num_examples"], tally.captions)
+    rejected = [(readable(path), "missing") for path in missing] + written.rejected
+    return Copy(benchmark, written.sizes, counts, rejected, differing)
 
 
-def write_benchmark_card(folder, benchmark, splits, counts, rejected, differing, license_name):
-    def cells(split, count):
-        official = OFFICIAL[benchmark.name].get(split, (None,) * 3)
-        told = ["unknown" if number is None else f"{number:,}" for number in official]
-        return " | ".join(f"{number:,} | {should}" for number, should in zip(count.values(), told, strict=True))
+def write_benchmark_card(folder: Path, copy: Copy, license_name: str) -> None:
+    """Write the dataset card of a copy.
 
-    rows = "\n".join(f"| {split} | {cells(split, count)} |" for split, count in counts.items())
-    incomplete = ""
-    if rejected:
-        incomplete += (
-            f"\n**Incomplete**: {len(rejected)} annotated images are missing or unreadable (`rejected.jsonl`). Scores "
-            "on this copy are not comparable with published ones.\n"
+    Args:
+        license_name: the licence, by its name on the Hub.
+    """
+    layout = copy.benchmark.layout
+    title = layout.title
+    head = ["split"]
+    for kind in Counts._fields:
+        head += [kind, "official"]
+    rows = []
+    for split, counts in copy.counts.items():
+        official = layout.official.get(split, Counts(None, None, None))
+        row = [split]
+        for number, published in zip(counts, official, strict=True):
+            row += [f"{number:,}", "unknown" if published is None else f"{published:,}"]
+        rows.append(row)
+    warnings = ""
+    if copy.rejected:
+        warnings += (
+            f"\n**Incomplete**: {len(copy.rejected)} annotated images are missing or unreadable (`rejected.jsonl`). "
+            "Scores on this copy are not comparable with published ones.\n"
         )
-    if differing:
-        incomplete += (
-            f"\n**Not the official {benchmark.title}** but data in its layout: {'; '.join(differing)}. Scores on it "
-            "are not comparable with published ones.\n"
+    if copy.differing:
+        warnings += (
+            f"\n**Not the official {title}** but data in its layout: {'; '.join(copy.differing)}. Scores on it are not "
+            "comparable with published ones.\n"
         )
+    column_texts = [
+        ("`image`", "the image"),
+        ("`image_id`", "`file_path` without its suffix"),
+        ("`person_id`", "the benchmark's number of the person"),
+        ("`captions`", "descriptions of this very image"),
+        ("`file_path`", "path in the benchmark's image folder"),
+    ]
     body = f"""\
-# {benchmark.title}
+# {title}
 
 Images of people with captions, read from the benchmark's official layout by
-`python -m dataset_builders.benchmarks`; the captions and splits are the annotation file's own (sha256
-`{benchmark.annotation_sha256[:12]}`). One row is one image; every caption of a test image is a query.
-{incomplete}
-| split | identities | official | images | official | captions | official |
-|---|---|---|---|---|---|---|
-{rows}
+`python -m dataset_builders.benchmarks`. The captions and splits are those of the annotation file (sha256
+`{copy.benchmark.annotation_sha256[:12]}`). Each row holds one image; every caption of a test image is a query.
+{warnings}
+{markdown_table(head, rows)}
 
-| column | content |
-|---|---|
-| `image` | the picture |
-| `image_id` | `file_path` without its suffix |
-| `person_id` | the benchmark's number of the person |
-| `captions` | descriptions of this very image |
-| `file_path` | path in the benchmark's image folder |
+{markdown_table(("column", "content"), column_texts)}
 
 ## Licence, use, privacy
 
-The benchmark's own terms bind whoever uses this copy. It is for measuring retrieval in research; it shows people who
+The benchmark's own terms bind whoever uses this copy. It is for measuring retrieval in research. It shows people who
 did not choose to be in it, so do not publish the images further than those terms allow, and do not use it to identify
 anybody.
 """
     about = {
-        "pretty_name": f"Data in {benchmark.title}'s layout" if differing else benchmark.title,
+        "pretty_name": f"Data in {title}'s layout" if copy.differing else title,
         "license": license_name,
         "language": ["en"],
         "task_categories": ["text-to-image", "image-to-text"],
         "tags": ["person-retrieval", "text-to-image-person-re-identification"],
     }
-    write_card(folder, COLUMNS, splits, about, body)
-
-
-def parse(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset_builders.benchmarks",
-        description="Read a benchmark in its official layout into a folder of Parquet shards with its splits, for "
-        "load_dataset, train/finetune.py and train/evaluate_retrieval.py.",
-        epilog="example: python -m dataset_builders.benchmarks cuhk-pedes --source CUHK-PEDES --output cuhk-pedes",
-    )
-    commands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    for name, layout in LAYOUTS.items():
-        beside = f"{layout.annotations[0]} beside {layout.images or 'images'}/"
-        command = commands.add_parser(name, help=f"{layout.title}: {beside}", description=f"{layout.title}: {beside}.")
-        command.add_argument("--source", required=True, help="folder of the benchmark as its authors ship it")
-        command.add_argument("--output", required=True, help="folder for the dataset; must be new")
-        command.add_argument(
-            "--allow-partial",
-            action="store_true",
-            help="go on where images are missing or unreadable or the numbers are not the published ones: a subset, or "
-            "other data in this layout",
-        )
-        command.add_argument("--workers", type=int, default=1, help="threads that read and decode images (default: 1)")
-        command.add_argument("--license", default="other", help="licence named in the dataset card (default: other)")
-    arguments = parser.parse_args(argv)
-    if arguments.workers < 1:
-        raise UserError(f"--workers {arguments.workers} must be at least 1")
-    return arguments
-
-
-def main(argv=None):
-    arguments = parse(argv)
-    benchmark = read_benchmark(arguments.benchmark, arguments.source)
-    differing = check_counts(benchmark, arguments.allow_partial)
-    records = [record for record in benchmark.records if (benchmark.images / record.file_path).is_file()]
-    missing = check_images(benchmark, records, arguments.allow_partial)
-    settings = {
-        "benchmark": arguments.benchmark,
-        "annotation": benchmark.annotation_sha256[:12],
-        "images": fingerprint(benchmark.images, [Path(record.file_path) for record in records]),
-        "license": arguments.license,
-    }
-    folder = start_output(arguments.output, settings)
-    if folder is None:
-        return
-    try:
-        splits, counts, rejected = build(folder, benchmark, records, arguments.workers)
-        check_readable(benchmark, rejected, arguments.allow_partial)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-    rejected = [(path, "missing") for path in missing] + rejected
-    write_rejected(folder / "rejected.jsonl", [(readable(path), reason) for path, reason in rejected])
-    write_benchmark_card(folder, benchmark, splits, counts, rejected, differing, arguments.license)
-    finish_output(folder, arguments.output)
-    told = ", ".join(
-        f"{split} {count['images']} images of {count['identities']} people" for split, count in counts.items()
-    )
-    print(f"wrote {arguments.output}: {told}")
-    if rejected:
-        print(f"{len(rejected)} annotated images are missing or unreadable (rejected.jsonl): scores are not comparable")
-    if differing:
-        print(f"not the official {benchmark.title}, so scores are not comparable: {differing[0]}")
+    write_card(folder, COLUMNS, copy.sizes, about, body)

@@ -1,65 +1,92 @@
 """The official layouts of four benchmarks of text-to-image person retrieval, and what is often mistaken for them.
 
-A layout is a JSON list with one entry an image, beside the images. Only the keys read here are needed; others are left
-alone.
+A layout is a JSON list with one entry for each image, beside the images. Only the keys read here are needed; others are
+ignored.
 """
 
-import hashlib
-import json
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 from modeling_unipt.common.user_errors import UserError
+
+from .annotation import entry_name, is_path_below, read_json_list
 
 SPLITS = ("train", "val", "test")
 
 
+class Counts(NamedTuple):
+    """What a split holds. None stands for a number that was never published."""
+
+    identities: int | None
+    images: int | None
+    captions: int | None
+
+
 @dataclass(frozen=True)
 class Record:
-    """One annotated image; ``file_path`` is relative to the benchmark's image folder."""
+    """One annotated image.
+
+    Attributes:
+        file_path: relative to the benchmark's image folder.
+    """
 
     split: str
     file_path: str
     person_id: int
-    captions: list
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A benchmark as read: its records in the annotation's order, their image folder, the annotation and its hash."""
-
-    name: str
-    title: str
-    images: Path
-    records: list
-    annotation: Path
-    annotation_sha256: str
+    captions: list[str]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a benchmark keeps what.
+    """Where a benchmark keeps what, and how large it is.
 
     Attributes:
-        annotations: names that its annotation file goes by; a pattern with ``*`` must match one file.
-        images: folder that paths are relative to, below the benchmark's; "" is the benchmark's own.
+        title: the benchmark's name as its authors write it.
+        annotations: possible names of the annotation file; a pattern with ``*`` must match one file.
+        images: folder that paths are relative to, below the benchmark's own folder; "" for that folder itself.
         path_key: key of an entry that holds the image's path.
-        hints: key of an entry -> what its absence means.
-        wrong_file: function of the folder, where no annotation was found, that explains what is there instead, or None.
-        wrong_splits: function of the records that explains splits that are not the official ones, or None.
+        official: split -> its published numbers; "all" counts all splits together.
+        hints: key of an entry -> what it means if the key is missing.
+        wrong_file: called with the folder if no annotation file was found. It explains what is there instead, or
+            returns None.
+        wrong_splits: called with the records. It explains splits that are not the official ones, or returns None.
     """
 
     title: str
-    annotations: tuple
+    annotations: tuple[str, ...]
     images: str
     path_key: str
-    hints: dict
-    wrong_file: object
-    wrong_splits: object
+    official: dict[str, Counts]
+    hints: Mapping[str, str]
+    wrong_file: Callable[[Path], str | None]
+    wrong_splits: Callable[[Sequence[Record]], str | None]
 
 
-def _caption_all(folder):
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark as read.
+
+    Attributes:
+        name: key of :data:`LAYOUTS`.
+        layout: its layout.
+        images: the folder that paths are relative to.
+        records: in the annotation's order.
+        annotation: the annotation file.
+        annotation_sha256: the SHA-256 of its bytes.
+    """
+
+    name: str
+    layout: Layout
+    images: Path
+    records: list[Record]
+    annotation: Path
+    annotation_sha256: str
+
+
+def _caption_all(folder: Path) -> str | None:
     if (folder / "caption_all.json").is_file():
         return (
             f"{folder} holds caption_all.json, which does not say the split of an image; the loader needs "
@@ -68,7 +95,7 @@ def _caption_all(folder):
     return None
 
 
-def _split_folders(folder):
+def _split_folders(folder: Path) -> str | None:
     if (folder / "imgs" / "train").is_dir() and (folder / "imgs" / "test").is_dir():
         return (
             f"{folder} holds imgs/train and imgs/test and no ICFG-PEDES.json; these folders are MSMT17's and not the "
@@ -77,7 +104,7 @@ def _split_folders(folder):
     return None
 
 
-def _splits_of_folders(records):
+def _splits_of_folders(records: Sequence[Record]) -> str | None:
     of_folders = all(PurePosixPath(record.file_path).parts[0] == record.split for record in records)
     if of_folders and len({record.split for record in records}) > 1:
         return (
@@ -87,7 +114,7 @@ def _splits_of_folders(records):
     return None
 
 
-def _first_release(records):
+def _first_release(records: Sequence[Record]) -> str | None:
     people = {split: len({r.person_id for r in records if r.split == split}) for split in SPLITS}
     if people == {"train": 3901, "val": 100, "test": 100}:
         return (
@@ -97,55 +124,104 @@ def _first_release(records):
     return None
 
 
-def _nothing(_):
+def _nothing(_: Any) -> None:
     return None
 
 
-NO_SPLIT = "caption_all.json has no splits, give reid_raw.json"
-RENAMED = "copies made for other code have 'file_path' instead, give the authors' own file"
 LAYOUTS = {
     "cuhk-pedes": Layout(
-        "CUHK-PEDES", ("reid_raw.json",), "imgs", "file_path", {"split": NO_SPLIT}, _caption_all, _nothing
+        title="CUHK-PEDES",
+        annotations=("reid_raw.json",),
+        images="imgs",
+        path_key="file_path",
+        official={
+            "train": Counts(11_003, 34_054, 68_126),
+            "val": Counts(1_000, 3_078, 6_158),
+            "test": Counts(1_000, 3_074, 6_156),
+        },
+        hints={"split": "caption_all.json has no splits, give reid_raw.json"},
+        wrong_file=_caption_all,
+        wrong_splits=_nothing,
     ),
     "icfg-pedes": Layout(
-        "ICFG-PEDES",
-        ("ICFG-PEDES.json", "ICFG_PEDES.json"),
-        "imgs",
-        "file_path",
-        {},
-        _split_folders,
-        _splits_of_folders,
+        title="ICFG-PEDES",
+        annotations=("ICFG-PEDES.json", "ICFG_PEDES.json"),
+        images="imgs",
+        path_key="file_path",
+        official={"train": Counts(3_102, 34_674, 34_674), "test": Counts(1_000, 19_848, 19_848)},
+        hints={},
+        wrong_file=_split_folders,
+        wrong_splits=_splits_of_folders,
     ),
     "rstpreid": Layout(
-        "RSTPReid", ("data_captions.json",), "imgs", "img_path", {"img_path": RENAMED}, _nothing, _first_release
+        title="RSTPReid",
+        annotations=("data_captions.json",),
+        images="imgs",
+        path_key="img_path",
+        official={
+            "train": Counts(3_701, 18_505, 37_010),
+            "val": Counts(200, 1_000, 2_000),
+            "test": Counts(200, 1_000, 2_000),
+        },
+        hints={"img_path": "copies made for other code have 'file_path' instead, give the authors' own file"},
+        wrong_file=_nothing,
+        wrong_splits=_first_release,
     ),
-    "ufine6926": Layout("UFine6926", ("UFine6926.json", "*.json"), "", "file_path", {}, _nothing, _nothing),
+    "ufine6926": Layout(
+        title="UFine6926",
+        # The name of the authors' file could not be found out, so the only .json file of the folder is taken.
+        annotations=("UFine6926.json", "*.json"),
+        images="",
+        path_key="file_path",
+        # How its 6,926 people are shared out between the splits was not published.
+        official={
+            "train": Counts(None, 18_577, 37_154),
+            "test": Counts(None, 7_629, 15_258),
+            "all": Counts(6_926, 26_206, 52_412),
+        },
+        hints={},
+        wrong_file=_nothing,
+        wrong_splits=_nothing,
+    ),
 }
 
 
-def read_benchmark(name, source):
-    """Read a benchmark's annotation.
-
-    CUHK-PEDES is ``reid_raw.json`` beside ``imgs/``, {split, captions, file_path, id}; ICFG-PEDES ``ICFG-PEDES.json``
-    (or with an underscore) beside ``imgs/``, the same keys; RSTPReid ``data_captions.json`` beside ``imgs/``, with
-    ``img_path``; UFine6926 a JSON file beside ``images/``, paths beginning with ``images/``. What the authors call
-    UFine6926's file was not to be found out: the only ``.json`` of the folder is taken.
+def read_benchmark(name: str, source: Path | str) -> Benchmark:
+    """Read the annotation of a benchmark. The images are not looked at.
 
     Args:
         name: key of :data:`LAYOUTS`.
-        source: the benchmark's folder.
+        source: folder of the benchmark.
+
     Raises:
-        UserError: a file or key is missing or not what it should be, or the splits are known not to be official.
+        UserError: something is missing or not as the layout says; the message names it.
     """
-    layout, source = LAYOUTS[name], Path(source)
+    layout = LAYOUTS[name]
+    annotation = _find_annotation(layout, Path(source))
+    content = read_json_list(annotation, "images")
+    records = [_record(layout, annotation, number, entry) for number, entry in enumerate(content.entries)]
+    repeated = [path for path, times in Counter(record.file_path for record in records).items() if times > 1]
+    if repeated:
+        raise UserError(f"{annotation} lists {len(repeated)} images more than once, such as '{repeated[0]}'")
+    explained = layout.wrong_splits(records)
+    if explained:
+        raise UserError(f"{annotation} {explained}")
+    return Benchmark(name, layout, annotation.parent / layout.images, records, annotation, content.sha256)
+
+
+def _find_annotation(layout: Layout, source: Path) -> Path:
     wanted = layout.annotations[0]
-    beside = f"{layout.images}/" if layout.images else "the folder images/"
+    images = f"{layout.images}/" if layout.images else "the folder images/"
     if not source.is_dir():
-        raise UserError(f"folder {source} does not exist; give the folder that holds {wanted} and {beside}")
-    found = next((files for pattern in layout.annotations if (files := sorted(source.glob(pattern)))), [])
+        raise UserError(f"folder {source} does not exist; give the folder that holds {wanted} and {images}")
+    found = []
+    for pattern in layout.annotations:
+        found = sorted(source.glob(pattern))
+        if found:
+            break
     if not found:
         explained = layout.wrong_file(source)
-        raise UserError(explained or f"{source} holds no {wanted}; give the folder that holds {wanted} and {beside}")
+        raise UserError(explained or f"{source} holds no {wanted}; give the folder that holds {wanted} and {images}")
     if len(found) > 1:
         raise UserError(
             f"{source} holds several annotation files, {', '.join(file.name for file in found)}; leave one, or name "
@@ -153,41 +229,30 @@ def read_benchmark(name, source):
         )
     (annotation,) = found
     if not (source / layout.images).is_dir():
-        raise UserError(f"{source} holds {annotation.name} and no folder {beside} with the images")
-    content = annotation.read_bytes()
-    try:
-        entries = json.loads(content)
-    except ValueError as error:
-        raise UserError(f"{annotation} is not valid JSON ({error})") from None
-    if not isinstance(entries, list) or not entries:
-        raise UserError(f"{annotation} must be a JSON list of images that is not empty")
-    records = [_record(layout, annotation, number, entry) for number, entry in enumerate(entries)]
-    twice = [path for path, times in Counter(record.file_path for record in records).items() if times > 1]
-    if twice:
-        raise UserError(f"{annotation} lists {len(twice)} images more than once, such as '{twice[0]}'")
-    explained = layout.wrong_splits(records)
-    if explained:
-        raise UserError(f"{annotation} {explained}")
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Benchmark(name, layout.title, source / layout.images, records, annotation, sha256)
+        raise UserError(f"{source} holds {annotation.name} and no folder {images} with the images")
+    return annotation
 
 
-def _record(layout, annotation, number, entry):
-    where = f"{annotation}: entry {number} (counted from 0)"
+def _record(layout: Layout, annotation: Path, number: int, entry: Any) -> Record:
+    where = entry_name(annotation, number)
     if not isinstance(entry, dict):
         raise UserError(f"{where} is not a mapping")
     for key in ("split", "captions", layout.path_key, "id"):
         if key not in entry:
             hint = f"; {layout.hints[key]}" if key in layout.hints else ""
             raise UserError(f"{where} lacks the key '{key}'{hint}")
-    split, captions, path, person = (entry[key] for key in ("split", "captions", layout.path_key, "id"))
+    split = entry["split"]
     if split not in SPLITS:
         raise UserError(f"{where} has the split '{split}', which is none of {', '.join(SPLITS)}")
+    captions = entry["captions"]
     if not isinstance(captions, list) or not captions or not all(isinstance(text, str) for text in captions):
         raise UserError(f"{where}: 'captions' must be a list of texts that is not empty")
+    person = entry["id"]
+    # To Python True is a whole number, too.
     if not isinstance(person, int) or isinstance(person, bool):
         raise UserError(f"{where}: 'id' must be a whole number, not {person!r}")
-    if not isinstance(path, str) or not path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        below = f"{layout.images}/" if layout.images else "the benchmark's folder"
-        raise UserError(f"{where}: '{layout.path_key}' must be a path below {below}, not {path!r}")
+    path = entry[layout.path_key]
+    if not is_path_below(path):
+        folder = f"{layout.images}/" if layout.images else "the benchmark's folder"
+        raise UserError(f"{where}: '{layout.path_key}' must be a path below {folder}, not {path!r}")
     return Record(split, path, person, [text.strip() for text in captions])

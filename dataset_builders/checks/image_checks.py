@@ -1,45 +1,63 @@
 """Why a decoded image is refused: its quality, or that it occurs in a benchmark. Nothing is refused unless asked."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from modeling_unipt.common.image_files import UnreadableImage
-from modeling_unipt.sources.base import read_batches
+from modeling_unipt.sources.base import Source, read_batches
 
 from .near_duplicates import DISTANCE, HashIndex, perceptual_hash
 
+# Sharpness depends on an image's size, so larger images are shrunk to about what a model sees.
 SHARPNESS_SIDE = 128
 EXCLUDE_BATCH = 64
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit of the quality filter: the command-line option, its number where ``--filter`` is given, its help."""
+    """One limit of the quality filter.
 
-    option: str
+    Attributes:
+        name: the field of :class:`QualityFilter`.
+        default: the number that ``--filter`` sets.
+        help: what the limit is about, for ``--help``.
+    """
+
+    name: str
     default: float
     help: str
 
+    @property
+    def option(self) -> str:
+        """The command-line option, such as ``--min-side``."""
+        return "--" + self.name.replace("_", "-")
+
 
 LIMITS = (
-    Limit("--min-side", 48, "shorter side in pixels, at least"),
-    Limit("--min-aspect", 1.0, "height / width, at least"),
-    Limit("--max-aspect", 5.0, "height / width, at most"),
+    Limit("min_side", 48, "least number of pixels of the shorter side"),
+    Limit("min_aspect", 1.0, "least height / width"),
+    Limit("max_aspect", 5.0, "greatest height / width"),
     Limit(
-        "--min-sharpness",
+        "min_sharpness",
         50.0,
-        "variance of the Laplacian of the grey picture, shrunk to a shorter side of "
-        f"{SHARPNESS_SIDE} where it is larger; a lower one is blurred; at least",
+        "least sharpness; a less sharp image counts as blurred. Sharpness is the variance of the Laplacian of the grey "
+        f"image; an image whose shorter side has more than {SHARPNESS_SIDE} pixels is first shrunk to that",
     ),
-    Limit("--min-contrast", 8.0, "standard deviation of the grey values 0 .. 255; a lower one is uniform; at least"),
+    Limit(
+        "min_contrast",
+        8.0,
+        "least standard deviation of the grey values, which run from 0 to 255; an image below it counts as uniform",
+    ),
 )
 
 
 @dataclass(frozen=True)
 class QualityFilter:
-    """Limits that an image must keep, each a number or None for no such limit; see :data:`LIMITS`."""
+    """Limits that an image must keep. None stands for no such limit; see :data:`LIMITS`."""
 
     min_side: float | None = None
     min_aspect: float | None = None
@@ -47,8 +65,12 @@ class QualityFilter:
     min_sharpness: float | None = None
     min_contrast: float | None = None
 
-    def reason(self, image):
-        """Why the RGB ``PIL.Image`` is refused, or None."""
+    def set_limits(self) -> dict[str, float]:
+        """The limits that are set, by name."""
+        return {name: limit for name, limit in dataclasses.asdict(self).items() if limit is not None}
+
+    def reason(self, image: Image.Image) -> str | None:
+        """Why the RGB image is refused, or None."""
         width, height = image.size
         if self.min_side is not None and min(width, height) < self.min_side:
             return f"shorter side is {min(width, height)} pixels, less than {self.min_side:g}"
@@ -60,19 +82,24 @@ class QualityFilter:
         if self.min_contrast is None and self.min_sharpness is None:
             return None
         grey = image.convert("L")
-        if self.min_contrast is not None and (contrast := float(np.std(grey))) < self.min_contrast:
-            return f"uniform: standard deviation of grey is {contrast:.1f}, less than {self.min_contrast:g}"
-        if self.min_sharpness is not None and (sharp := sharpness(grey)) < self.min_sharpness:
-            return f"blurred: variance of the Laplacian is {sharp:.1f}, less than {self.min_sharpness:g}"
+        if self.min_contrast is not None:
+            contrast = float(np.std(grey))
+            if contrast < self.min_contrast:
+                return f"uniform: standard deviation of grey is {contrast:.1f}, less than {self.min_contrast:g}"
+        if self.min_sharpness is not None:
+            sharp = sharpness(grey)
+            if sharp < self.min_sharpness:
+                return f"blurred: variance of the Laplacian is {sharp:.1f}, less than {self.min_sharpness:g}"
         return None
 
 
-def sharpness(image):
-    """Variance of the 4-neighbour Laplacian of a ``PIL.Image`` in grey, at the size that a model would see.
+def sharpness(image: Image.Image) -> float:
+    """Variance of the 4-neighbour Laplacian of an image in grey, at the size that a model would see.
 
     An image of fewer than 3 pixels in a direction has no inner pixel and counts as 0.
     """
-    grey, shorter = image.convert("L"), min(image.size)
+    grey = image.convert("L")
+    shorter = min(image.size)
     if shorter > SHARPNESS_SIDE:
         size = [max(1, round(side * SHARPNESS_SIDE / shorter)) for side in image.size]
         grey = grey.resize(size, Image.Resampling.BOX)
@@ -84,22 +111,30 @@ def sharpness(image):
 
 
 class Exclusion:
-    """The hashes of the images of benchmarks, which a training set must not hold."""
+    """The hashes of the images of benchmarks, which a training set must not hold.
 
-    def __init__(self, distance=DISTANCE):
-        self.index, self.names = HashIndex(distance), []
+    Args:
+        distance: number of differing bits up to which two hashes count as the same image.
 
-    def add(self, label, source, workers=1):
-        """Hash all images of a source; those that cannot be read cannot be excluded.
+    Attributes:
+        index: the hashes.
+        names: (name of the benchmark, image_id) of each hash.
+    """
+
+    def __init__(self, distance: int = DISTANCE) -> None:
+        self.index = HashIndex(distance)
+        self.names: list[tuple[str, str]] = []
+
+    def add(self, label: str, source: Source, workers: int = 1) -> int:
+        """Hash all images of a benchmark. Images that cannot be read cannot be excluded.
 
         Args:
             label: the benchmark's name in the reasons.
-            source: see :func:`modeling_unipt.sources.open.open_source`.
+            workers: number of threads that read and decode images.
+
         Returns:
             The number of images that could not be read.
         """
-        from tqdm import tqdm
-
         unread = 0
         with tqdm(total=len(source), desc=f"hashing {label}", unit="image") as bar:
             for batch in read_batches(source, range(len(source)), EXCLUDE_BATCH, workers, examine=perceptual_hash):
@@ -112,24 +147,36 @@ class Exclusion:
                 bar.update(len(batch))
         return unread
 
-    def reason(self, image_hash):
+    def reason(self, image_hash: int) -> str | None:
         """Why an image of this hash is refused, or None."""
         found = self.index.find(image_hash)
-        return None if found is None else "also in {}: its image {}".format(*self.names[found])
+        if found is None:
+            return None
+        label, image_id = self.names[found]
+        return f"also in {label}: its image {image_id}"
 
 
 class ImageChecks:
-    """What the builder passes as ``examine`` to a source: refuse by quality, then by exclusion; else give the hash.
+    """What the builder passes as ``examine`` to a source: it refuses an image, or gives its hash.
 
-    These run in the reading threads, before the model; what needs the scorer is refused behind the embedding, by
+    The checks run in the reading threads, before the model. What needs the scorer is refused after the embedding, by
     :class:`dataset_builders.checks.subject_check.SubjectCheck`.
+
+    Args:
+        quality: looked at first; default: no limits.
+        exclusion: looked at second; default: nothing is excluded.
     """
 
-    def __init__(self, quality=None, exclusion=None):
-        self.quality, self.exclusion = quality or QualityFilter(), exclusion or Exclusion()
+    def __init__(self, quality: QualityFilter | None = None, exclusion: Exclusion | None = None) -> None:
+        self.quality = quality or QualityFilter()
+        self.exclusion = exclusion or Exclusion()
 
     def __call__(self, image: Image.Image) -> int:
-        """The perceptual hash of a usable image; raises :class:`UnreadableImage` for any other."""
+        """The perceptual hash of an RGB image.
+
+        Raises:
+            UnreadableImage: the image is refused; the message is the reason.
+        """
         image_hash = perceptual_hash(image)
         reason = self.quality.reason(image) or self.exclusion.reason(image_hash)
         if reason:

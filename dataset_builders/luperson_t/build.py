@@ -1,238 +1,219 @@
-"""Build LUPerson-T: unlabelled person images -> pseudo-texts, by divide, conquer and combine (UniPT, section 3.1).
+"""Build LUPerson-T: unlabelled images of people -> pseudo-texts, by divide, conquer and combine (UniPT, section 3.1).
 
-python -m dataset_builders.luperson_t --images MY_CROPS --scorer openai/clip-vit-base-patch16 --output my-luperson-t
-torchrun --nproc-per-node 8 -m dataset_builders.luperson_t ...      # one process a GPU
-python -m dataset_builders.luperson_t ... --push-to-hub ME/MY_DATASET --private      # also of a complete OUTPUT
-
-The work is cut into shards, and whoever runs the same command again goes on with those that are not done. The folder
-``OUTPUT.partial`` holds them, their markers and the locks until the last shard is done; then it becomes ``OUTPUT``.
+The work is cut into shards. The folder ``OUTPUT.partial`` holds them, their markers and the locks until the last shard
+is done; then it becomes ``OUTPUT``. Whoever runs the same command again goes on with the shards that are not done.
 """
 
-import contextlib
 import errno
-import hashlib
+import logging
 import os
 import shutil
-import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import torch
+from tqdm import tqdm
+from transformers.utils import logging as transformers_logging
+
+from modeling_unipt.common.atomic_files import written_aside
 from modeling_unipt.common.output_folders import SETTINGS_FILE, finish_output, start_output
 from modeling_unipt.common.parallel import usable_cores
 from modeling_unipt.common.user_errors import UserError
-from modeling_unipt.sources.open import open_source
 
-from ..agreement import match_truth, read_truth
 from ..checks.image_checks import Exclusion, ImageChecks
-from ..combine.captioner import Captioner
-from ..conquer.calibration import find_calibration, load_calibration
-from ..conquer.scorer_identity import scorer_identity
-from ..divide.reading import load_vocabulary
+from ..checks.subject_check import SubjectCheck
+from ..combine.image_captioner import ImageCaptioner
+from ..conquer.best_recipe import BestRecipe
+from ..conquer.calibration import default_calibration
+from ..conquer.paper_recipe import PaperRecipe
+from ..conquer.scorer import Scorer
 from ..output.hub import HubDataset, shards_sent
-from ..output.parquet_dataset import shard_paths
-from ..output.shards import find_team, held, mark_done, others_at_work, records, shards_to_do
-from ..report.figures import check_can_draw
-from .options import parse
+from ..output.shards import held, lock_of, mark_done, others_at_work, records, shards_to_do
+from ..report.statistics import Statistics
+from .finish import finish
+from .plan import DEFAULT_SETTINGS, Plan
+from .rows import Tools, write_shard
+
+logger = logging.getLogger(__name__)
 
 
-def place(gpus):
-    """(device, batches to describe at once) of this process, given the number of GPUs of this machine.
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a build.
 
-    Several processes may share a GPU. On a CPU every batch has one thread, whatever the number of cores: how many
-    threads share a matrix product changes its last digits, and with them the bytes of the dataset.
+    Attributes:
+        state: "complete before": there was nothing to do; "written": this process made the end; "left to others": its
+            shards are done, and other processes have to finish theirs; "ended by another": another process, which was
+            done at the same moment, makes the end.
+        statistics: of the dataset, if this process made the end.
     """
-    local_rank, neighbours = (int(os.environ.get(name, n)) for name, n in (("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
-    if gpus:
-        return f"cuda:{local_rank % gpus}", 1
-    cores = len(usable_cores())
-    return "cpu", max(1, cores // neighbours)
+
+    state: Literal["complete before", "written", "left to others", "ended by another"]
+    statistics: Statistics | None = None
 
 
-def prepare(work, arguments, vocabulary, calibration, captioner, benchmarks):
-    """The :class:`dataset_builders.luperson_t.rows.Tools`; an empty work folder is removed where they cannot be had."""
-    import torch
-    from transformers.utils import logging
+def build(plan: Plan, hub: HubDataset | None = None) -> Outcome:
+    """Do this process's share of a build, and make the end if no other process has work left.
 
-    from ..checks.subject_check import SubjectCheck
-    from ..conquer.best_recipe import BestRecipe
-    from ..conquer.calibration import default_calibration
-    from ..conquer.scorer import PaperRecipe, Scorer
-    from .rows import Tools
+    Args:
+        hub: where to send each shard that is done, or None. The caller publishes the finished dataset.
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    device, lanes = place(torch.cuda.device_count())
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        scorer = Scorer(arguments.scorer, vocabulary, device, getattr(torch, arguments.dtype))
-        if arguments.recipe == "best":
-            recipe = BestRecipe(scorer, calibration or default_calibration(vocabulary))
-        else:
-            recipe = PaperRecipe(scorer)
-        subject_check, image_captioner = None, None
-        if arguments.min_subject_score is not None:
-            subject_check = SubjectCheck(scorer, vocabulary.subject, arguments.min_subject_score)
-        if arguments.captioner:
-            from ..combine.image_captioner import ImageCaptioner
-
-            image_captioner = ImageCaptioner(arguments.captioner, device)
-        exclusion = Exclusion(arguments.duplicate_distance)
-        for label, benchmark in benchmarks:
-            exclusion.add(label, benchmark, arguments.workers)
-    except UserError:
-        if not (work / "done").exists():
-            shutil.rmtree(work, ignore_errors=True)
-        raise
-    return Tools(recipe, captioner, image_captioner, ImageChecks(arguments.quality, exclusion), subject_check, lanes)
-
-
-def describe_shards(work, shards, todo, source, tools, arguments, send):
-    """Write this process's shards, each aside, then renamed, then marked, then handed to ``send`` by number."""
-    from tqdm import tqdm
-
-    from .rows import write_shard
-
-    def positions(number):
-        return range(len(source))[number * arguments.shard_size : (number + 1) * arguments.shard_size]
-
-    if (work / "done").exists():
-        print(f"going on: {len(todo)} of {len(shards)} shards are left for this process")
-    with tqdm(total=sum(len(positions(number)) for number in todo), desc="LUPerson-T", unit="image") as bar:
-        for number in todo:
-            path = work / "shards" / shards[number]
-            aside = path.with_name(path.name + ".aside")
-            record = write_shard(aside, source, positions(number), tools, arguments, bar.update)
-            os.replace(aside, path)
-            mark_done(work, number, {**record, "revision": tools.scorer.revision})
-            send(number)
-
-
-def claim_work(output, settings, team, stack):
-    """This process's work folder, its lock entered into ``stack``; None where the output is complete.
-
-    Of processes that begin together one may end the build before another has its lock: that one looks again.
+    Raises:
+        UserError: a model cannot be loaded, no image can be used, the disk is full, or another process is at work.
     """
+    output = plan.options.output
+    with ExitStack() as stack:
+        work = claim_work(plan, stack)
+        if work is None:
+            return Outcome("complete before")
+        stack.enter_context(full_disk_told(work))
+        todo = shards_to_do(work, len(plan.shards), plan.team)
+        # Shards from which near-duplicates are dropped change at the end, see dataset_builders/output/hub.py.
+        early = None if plan.options.drop_duplicates else hub
+        with shards_sent(early, work, plan.shards, plan.team) as send:
+            if todo:
+                tools = prepare(work, plan)
+                describe_shards(work, todo, plan, tools, send)
+                # The end has no use for the models' memory.
+                del tools
+    with full_disk_told(work), ExitStack() as stack:
+        # This process's lock is released by now: of two processes that are done at the same moment at least one sees
+        # that the other is no longer at work.
+        try:
+            done = records(work, len(plan.shards))
+            if done is None or others_at_work(work, plan.team):
+                return Outcome("left to others")
+            stack.enter_context(held(work / "lock-end", output))
+        except (UserError, FileNotFoundError):
+            return Outcome("ended by another")
+        if not (work / SETTINGS_FILE).exists():
+            return Outcome("ended by another")
+        try:
+            result, statistics = finish(work, done, plan)
+        except UserError:
+            shutil.rmtree(work)
+            raise
+        finish_output(result, output)
+        shutil.rmtree(work)
+    return Outcome("written", statistics)
+
+
+def claim_work(plan: Plan, stack: ExitStack) -> Path | None:
+    """This process's work folder, or None if the output is complete. The folder's lock is entered into ``stack``.
+
+    Raises:
+        UserError: another process of this rank is at work, or the output was made with other settings.
+    """
+    output = plan.options.output
     while True:
-        work = start_output(output, settings, keep_partial=True)
+        work = start_output(output, plan.settings, keep_partial=True, defaults=DEFAULT_SETTINGS)
         if work is None:
             return None
-        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as attempt:
-            attempt.enter_context(held(work / f"lock-{team.rank}", output))
+        # Between the two lines another process may end the build and remove the folder. Then this one looks again.
+        with suppress(FileNotFoundError), ExitStack() as attempt:
+            attempt.enter_context(held(lock_of(work, plan.team), output))
             if (work / SETTINGS_FILE).exists():
                 stack.push(attempt.pop_all())
                 return work
 
 
-@contextlib.contextmanager
-def out_of_space_told(work):
-    """Turn a full disk into a sentence; what is done stays, to go on from."""
+@contextmanager
+def full_disk_told(work: Path) -> Iterator[None]:
+    """Turn a full disk into one sentence. What is done stays, and the next run goes on from there.
+
+    Raises:
+        UserError: the disk of ``work`` is full.
+    """
     try:
         yield
     except OSError as error:
+        # pyarrow raises errors without a number.
         if error.errno != errno.ENOSPC and "No space left" not in str(error):
             raise
-        for aside in work.glob("**/*.aside"):
-            aside.unlink()
         raise UserError(
             f"the disk of {work} is full; make room and run the same command again: it goes on with the shards that "
             "are not done"
         ) from None
 
 
-def main(argv=None):
-    arguments = parse(argv)
-    check_can_draw()
-    team = find_team(arguments.rank, arguments.world_size)
-    whole_vocabulary = load_vocabulary(arguments.attributes)
-    vocabulary = whole_vocabulary.without(arguments.without)
-    if arguments.min_subject_score is not None and vocabulary.subject is None:
-        raise UserError(
-            f"--min-subject-score needs the prompts of a 'subject', which the vocabulary '{vocabulary.name}' lacks; "
-            "leave it out or add them, as in dataset_builders/data/vehicles.yaml"
-        )
-    captioner = Captioner(whole_vocabulary, whole_vocabulary.templates_for(arguments.recipe))
-    source = open_source(arguments.images)
-    benchmarks = [(Path(spec).name, open_source(spec)) for spec in arguments.exclude]
-    identity = scorer_identity(arguments.scorer)
-    calibration, calibrated_by = None, None
-    if arguments.recipe == "best":
-        arguments.calibration = find_calibration(arguments.scorer, arguments.calibration)
-    if arguments.calibration:
-        calibration = load_calibration(arguments.calibration, identity, whole_vocabulary)
-        calibrated_by = hashlib.sha256(arguments.calibration.read_bytes()).hexdigest()[:12]
-    if arguments.recipe == "best" and calibration is None and team.rank == 0:
-        print(
-            f"warning: no calibration of {arguments.scorer}: even priors and its own temperature are taken. Where "
-            "there are labelled pictures, python -m dataset_builders.calibrate does better; --recipe paper needs none",
-            file=sys.stderr,
-        )
-    settings = {
-        "images": source.fingerprint,
-        "scorer": identity,
-        "recipe": arguments.recipe,
-        "calibration": calibrated_by,
-        "seed": arguments.seed,
-        "captions_per_image": arguments.captions_per_image,
-        "without": sorted(set(arguments.without)),
-        "dtype": arguments.dtype,
-        "shard_size": arguments.shard_size,
-        "captioner": arguments.captioner,
-        "license": arguments.license,
-        "vocabulary": whole_vocabulary.sha256[:12],
-        "templates": captioner.template_set.sha256[:12],
-        "truth": None,
-        "quality": {name: limit for name, limit in vars(arguments.quality).items() if limit is not None} or None,
-        "exclude": [[label, benchmark.fingerprint] for label, benchmark in benchmarks] or None,
-        "duplicate_distance": arguments.duplicate_distance,
-        "drop_duplicates": arguments.drop_duplicates or None,
-    }
-    if arguments.min_subject_score is not None:
-        settings["min_subject_score"] = arguments.min_subject_score
-    if arguments.truth:
-        match_truth(source.ids, read_truth(arguments.truth), arguments.truth)
-        settings["truth"] = hashlib.sha256(Path(arguments.truth).read_bytes()).hexdigest()[:12]
-    hub = HubDataset(arguments.push_to_hub, arguments.private) if arguments.push_to_hub else None
-    shards = shard_paths("train", len(source), arguments.shard_size)
-    with contextlib.ExitStack() as lock:
-        work = claim_work(arguments.output, settings, team, lock)
-        if work is None:
-            if hub and team.rank == 0:
-                hub.publish(arguments.output)
-            return
-        lock.enter_context(out_of_space_told(work))
-        todo = shards_to_do(work, len(shards), team)
-        early = None if arguments.drop_duplicates else hub  # see hub_upload.py
-        with shards_sent(early, work, shards, team) as send:
-            if todo:
-                tools = prepare(work, arguments, vocabulary, calibration, captioner, benchmarks)
-                describe_shards(work, shards, todo, source, tools, arguments, send)
-                del tools  # the end has no use for the models' memory
-    from .finish import finish
+def place(gpus: int) -> tuple[str, int]:
+    """The device of this process, and how many batches it scores at once.
 
-    with out_of_space_told(work), contextlib.ExitStack() as stack:
-        try:
-            done = records(work, len(shards))
-            if done is not None and others_at_work(work, team):
-                done = None  # they may be sending shards still; the last of them makes the end
-            if done is not None:
-                stack.enter_context(held(work / "lock-end", arguments.output))
-        except (UserError, FileNotFoundError):
-            return  # another process that was done at the same moment makes the end, or has just made it
-        if done is None:
-            print(f"process {team.rank} of {team.size} is done; {arguments.output} appears when the others are, too")
-            return
-        if not (work / SETTINGS_FILE).exists():
-            return
-        revision = " and ".join(sorted({record["revision"] for record in done} - {None})) or None
-        try:
-            result, statistics = finish(work, shards, done, source, vocabulary, captioner, revision, arguments)
-        except UserError:
-            shutil.rmtree(work)
-            raise
-        finish_output(result, arguments.output)
-        shutil.rmtree(work)
-    refused = f"; {statistics.rejected} files were refused, see rejected.jsonl in it" if statistics.rejected else ""
-    refused += f"; {statistics.duplicates} are near-duplicates of others" if statistics.duplicates else ""
-    print(f"wrote {arguments.output}: {statistics.images} images, {statistics.captions} captions{refused}")
-    if hub:
-        hub.publish(arguments.output)
+    Several processes may share a GPU. On a CPU every batch has one thread, whatever the number of cores: the number of
+    threads that share a matrix product changes its last digits, and with them the bytes of the dataset.
+
+    Args:
+        gpus: number of GPUs of this machine.
+    """
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if gpus:
+        return f"cuda:{local_rank % gpus}", 1
+    return "cpu", max(1, len(usable_cores()) // neighbours)
+
+
+def prepare(work: Path, plan: Plan) -> Tools:
+    """Load the models and hash the benchmarks. If that fails, a work folder without any work in it is removed.
+
+    Raises:
+        UserError: a model cannot be loaded.
+    """
+    options = plan.options
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    device, lanes = place(torch.cuda.device_count())
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        scorer = Scorer(options.scorer, plan.vocabulary, device, getattr(torch, options.dtype))
+        if options.recipe == "best":
+            recipe = BestRecipe(scorer, plan.calibration or default_calibration(plan.vocabulary))
+        else:
+            recipe = PaperRecipe(scorer)
+        subject_check = None
+        if options.min_subject_score is not None:
+            subject_check = SubjectCheck(scorer, plan.vocabulary.subject, options.min_subject_score)
+        image_captioner = ImageCaptioner(options.captioner, device) if options.captioner else None
+        exclusion = Exclusion(options.duplicate_distance)
+        for name, benchmark in plan.benchmarks:
+            exclusion.add(name, benchmark, options.workers)
+    except UserError:
+        if not (work / "done").exists():
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+    return Tools(
+        recipe=recipe,
+        captioner=plan.captioner,
+        seed=options.seed,
+        captions_per_image=options.captions_per_image,
+        image_captioner=image_captioner,
+        image_captioner_name=options.captioner,
+        checks=ImageChecks(options.quality, exclusion),
+        subject_check=subject_check,
+        batch_size=options.batch_size,
+        lanes=lanes,
+        workers=options.workers,
+    )
+
+
+def describe_shards(work: Path, todo: list[int], plan: Plan, tools: Tools, send: Callable[[int], None]) -> None:
+    """Write this process's shards: each aside, then renamed, then marked, then handed to ``send`` by its number.
+
+    Args:
+        todo: numbers of the shards to write.
+    """
+    size = plan.options.shard_size
+    positions = {number: range(len(plan.source))[number * size : (number + 1) * size] for number in todo}
+    if (work / "done").exists():
+        logger.info("going on: %s of %s shards are left for this process", len(todo), len(plan.shards))
+    with tqdm(total=sum(map(len, positions.values())), desc="LUPerson-T", unit="image") as bar:
+        for number in todo:
+            path = work / "shards" / plan.shards[number]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with written_aside(path) as aside:
+                record = write_shard(aside, plan.source, positions[number], tools, bar.update)
+            mark_done(work, number, {**record, "revision": tools.recipe.scorer.revision})
+            send(number)

@@ -1,20 +1,24 @@
 """Work cut into shards that any number of processes share through files alone: a lock, and a marker for each shard.
 
-A shard's marker is written last, by rename, and holds what the shard found; so whatever has a marker is whole, and
-everything else is done again. Shard i belongs to the process whose rank is i modulo the number of processes.
+A shard's marker is written last, when the shard's file is complete, and holds what is remembered of the shard. So a
+shard with a marker is whole, and a shard without one is made again. Shard i belongs to the process whose rank is i
+modulo the number of processes.
 """
 
-import contextlib
 import json
 import os
-import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from modeling_unipt.common import locks
+from modeling_unipt.common.atomic_files import write_json
 from modeling_unipt.common.user_errors import UserError
 
 MARKERS = "done"
-ATTEMPTS = 10
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -24,22 +28,26 @@ class Team:
     rank: int
     size: int
 
-    def shares(self, index):
+    def shares(self, index: int) -> bool:
         """Whether shard ``index`` belongs to this process."""
         return index % self.size == self.rank
 
 
-def find_team(rank=None, size=None, environment=os.environ):
-    """The team that was named, or that ``torchrun`` and ``accelerate launch`` announce (RANK, WORLD_SIZE), or just one.
+def find_team(rank: int | None = None, size: int | None = None, environment: Mapping[str, str] = os.environ) -> Team:
+    """The team that the arguments name, or that ``torchrun`` and ``accelerate launch`` announce, or one process alone.
+
+    Args:
+        environment: where the launchers announce RANK and WORLD_SIZE.
 
     Raises:
-        UserError: rank without size or the reverse, or no such rank.
+        UserError: only one of rank and size is named, or there is no such rank.
     """
     if (rank is None) != (size is None):
         raise UserError("--rank and --world-size belong together; give both or neither")
     if rank is None:
         try:
-            rank, size = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
+            rank = int(environment.get("RANK", 0))
+            size = int(environment.get("WORLD_SIZE", 1))
         except ValueError:
             raise UserError("RANK and WORLD_SIZE must hold whole numbers, as torchrun sets them") from None
     if not 0 <= rank < size:
@@ -47,71 +55,64 @@ def find_team(rank=None, size=None, environment=os.environ):
     return Team(rank, size)
 
 
-@contextlib.contextmanager
-def held(path, what):
-    """Hold the lock file ``path`` while the block runs; the system lets go of it when the process ends, however.
+def lock_of(folder: Path | str, team: Team) -> Path:
+    """The lock file of this process in the work folder."""
+    return Path(folder, f"lock-{team.rank}")
+
+
+@contextmanager
+def held(path: Path | str, output: Path | str) -> Iterator[None]:
+    """Hold the lock file ``path`` while the block runs. The system releases it when the process ends, however it ends.
+
+    Args:
+        output: what this process builds, for the message.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds the lock.
+        FileNotFoundError: the folder of ``path`` does not exist.
     """
-    import fcntl
-
-    with open(path, "a") as lock:
-        for attempt in range(ATTEMPTS):  # others_at_work holds it for a moment
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if attempt == ATTEMPTS - 1:
-                    raise UserError(
-                        f"another process is already building {what}; wait for it, or stop it first"
-                    ) from None
-                time.sleep(0.02)
+    with locks.held(path, f"another process is already building {output}; wait for it, or stop it first"):
         yield
 
 
-def others_at_work(folder, team):
-    """Whether a process of another rank holds its lock, ``lock-RANK``, in ``folder``."""
-    import fcntl
-
-    for path in Path(folder).glob("lock-[0-9]*"):
-        if path.name != f"lock-{team.rank}":
-            with open(path) as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that look do not see each other
-                except OSError:
-                    return True
-    return False
+def others_at_work(folder: Path | str, team: Team) -> bool:
+    """Whether a process of another rank holds its lock in ``folder``."""
+    own = lock_of(folder, team)
+    return any(locks.is_held(path) for path in Path(folder).glob("lock-[0-9]*") if path != own)
 
 
-def _marker(folder, index):
+def _marker(folder: Path | str, index: int) -> Path:
     return Path(folder, MARKERS, f"{index:06d}.json")
 
 
-def shards_to_do(folder, count, team):
+def shards_to_do(folder: Path | str, count: int, team: Team) -> list[int]:
     """Indices of this process's shards that have no marker yet, in order."""
     return [index for index in range(count) if team.shares(index) and not _marker(folder, index).exists()]
 
 
-def mark_done(folder, index, record):
-    """Write the marker of a shard whose file is in place; ``record`` is JSON-able."""
+def mark_done(folder: Path | str, index: int, record: Record) -> None:
+    """Write the marker of a shard whose file is in place.
+
+    Args:
+        record: what is remembered of the shard, JSON-able.
+    """
     marker = _marker(folder, index)
     marker.parent.mkdir(exist_ok=True)
-    aside = marker.with_suffix(".aside")
-    with open(aside, "w", encoding="utf-8") as text:
-        text.write(json.dumps(record, ensure_ascii=False))
-        text.flush()
-        os.fsync(text.fileno())
-    os.replace(aside, marker)
+    write_json(marker, record, indent=None)
 
 
-def record_of(folder, index):
+def record_of(folder: Path | str, index: int) -> Record | None:
     """What :func:`mark_done` wrote of a shard, or None."""
     marker = _marker(folder, index)
     return json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else None
 
 
-def records(folder, count):
-    """The records of all shards in order, or None while one is missing."""
-    found = [record_of(folder, index) for index in range(count)]
-    return None if None in found else found
+def records(folder: Path | str, count: int) -> list[Record] | None:
+    """The records of all shards in order, or None if one is missing."""
+    found = []
+    for index in range(count):
+        record = record_of(folder, index)
+        if record is None:
+            return None
+        found.append(record)
+    return found

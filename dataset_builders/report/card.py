@@ -1,40 +1,42 @@
-"""What a LUPerson-T build says about itself: ``statistics.json`` and the dataset card."""
+"""The dataset cards of LUPerson-T: of a build, and of the authors' own release once it is imported."""
 
-import json
 import textwrap
-from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pyarrow.parquet as parquet
+from modeling_unipt.common.words import markdown_table
 
-from ..agreement import agreement_table
-from ..checks.near_duplicates import DISTANCE
-from ..conquer.calibration import NO_CALIBRATION
-from ..output.parquet_dataset import SHARD_ROWS, write_card
+from ..combine.templates import TemplateSet
+from ..divide.vocabulary import RecipeName, Vocabulary
+from ..measure.agreement import Agreement, agreement_table
+from ..output.parquet_dataset import Columns, SplitSize, write_card
+from .figures import Figure
+from .statistics import Statistics
 
-STATISTICS_COLUMNS = ["captions", "caption_scores", "attributes", "duplicate_of"]
-
-RECIPES = {
-    "paper": "`paper`: a required attribute takes its most similar phrase; an optional one is named when its best "
-    "positive phrase has a softmax probability above 0.9",
-    "best": "`best`: several prompts and views of each picture; what is more probable than its threshold is named, "
-    "attributes of parts part by part, and of two that exclude each other the more probable; the stored probabilities "
-    "are the calibrated ones",
+RECIPES: dict[RecipeName, str] = {
+    "paper": "`paper`: each required attribute takes its most similar phrase. An optional attribute is named if its "
+    "best positive phrase has a softmax probability above 0.9",
+    "best": "`best`: several prompts and views of each image are scored, and the probabilities are calibrated. A value "
+    "is named if its probability is above its threshold. Colour, pattern and garment are decided one by one. Of two "
+    "statements that exclude each other the more probable one stays. The stored probabilities are the calibrated ones",
 }
-CERTAINTY = {
-    "paper": "Required attributes are always named, also where the picture does not show them.",
-    "best": "What the scorer is not sure of is left out, which favours {plural} that look as it expects.",
+CERTAINTY: dict[RecipeName, str] = {
+    "paper": "Required attributes are always named, also where the image does not show them.",
+    "best": "A statement of which the scorer is not sure is left out. So the dataset says more about {plural} that "
+    "look as the scorer expects.",
 }
 
-WORDS_ARE_FEW = (
+NARROW_WORDS = (
     "The attributes record how a {noun} looks to the scorer, in the few words of the vocabulary; they carry the "
     "prejudices of both."
 )
 
 INTRODUCTION = """\
-Images of {plural} with pseudo-texts that nobody wrote by hand: a frozen CLIP chooses phrases for each attribute, and
-templates make sentences of them (Shao et al., "Unified Pre-training with Pseudo Texts for Text-To-Image Person
-Re-identification", ICCV 2023)."""
+Images of {plural} with pseudo-texts: captions that no human wrote. A frozen CLIP chooses phrases for each attribute,
+and templates turn the phrases into sentences. The method is that of Shao et al., "Unified Pre-training with Pseudo
+Texts for Text-To-Image Person Re-identification", ICCV 2023."""
 
 USAGE = """\
 ```python
@@ -46,28 +48,30 @@ print(dataset[0]["captions"])
 
 ## Columns
 
-| column | content |
-|---|---|
-| `image` | the picture |
-| `image_id` | path of the source file in the image folder without its suffix; of other sources the key or row |
-| `captions` | pseudo-texts |
-| `caption_scores` | cosine of the image's and each caption's embedding in the scorer |
-| `caption_backends` | who wrote each caption: `templates`, or the name of another captioner |
-| `attributes` | attribute -> chosen phrase, or null |
-| `attribute_probabilities` | attribute -> softmax over its phrases, in the order below; of parts the marginals |
-| `duplicate_of` | image_id of the first image that this one nearly repeats, or null |"""
+"""
+COLUMN_TEXTS = {
+    "image": "the image",
+    "image_id": "path of the source file in the image folder, without its suffix; for other sources the key or the row",
+    "captions": "pseudo-texts",
+    "caption_scores": "cosine similarity of the image and each caption in the scorer",
+    "caption_backends": "who wrote each caption: `templates`, or the name of another captioner",
+    "attributes": "for each attribute the chosen phrase, or null",
+    "attribute_probabilities": "for each attribute the softmax probabilities of its phrases, in the order of the list "
+    "below; for an attribute of several parts those of each part's values",
+    "duplicate_of": "image_id of the first image that this one nearly repeats, or null",
+}
 
 USE = """\
 ## Licence
 
-The licence above is that of the images, named by whoever built this dataset; `other` means that nobody named one. The
+The licence above is that of the images. Whoever built this dataset named it; `other` means that nobody named one. The
 captions and attributes add no claim to it.
 
 ## Intended use
 
-Pre-training and studying models that find a described {noun} among images that their owner may lawfully search. The
-captions are guesses of a model in the words of a small vocabulary. They are no ground truth about anybody, and must not
-be used to decide about people, to identify somebody, or to infer what the words do not say.
+The dataset serves to pre-train and study models that find a described {noun} among images that their owner may
+lawfully search. The captions are guesses of a model in the words of a small vocabulary. They are no ground truth about
+anybody. They must not be used to decide about people, to identify somebody, or to infer what the words do not say.
 
 ## Bias
 
@@ -75,206 +79,180 @@ be used to decide about people, to identify somebody, or to infer what the words
 
 ## Privacy
 
-Images are stored as they were given; EXIF data, which may tell the place, is removed. Build only from images that you
-may use, keep to their licence, and remove images on request: `image_id` names the source.
+Images are stored as they were given, without EXIF data, which may tell the place. Build only from images that you may
+use, keep to their licence, and remove images on request: `image_id` names the source.
 """
 
 
-class Statistics:
-    """Counts over the rows of a build; its size does not grow with theirs."""
+@dataclass(frozen=True)
+class HowBuilt:
+    """What the card tells about how a dataset was built.
 
-    def __init__(self, vocabulary):
-        self.vocabulary = vocabulary
-        self.images = self.captions = self.rejected = self.duplicates = self.bytes = 0
-        self.score_sum = 0.0
-        self.phrases = {name: Counter() for name in vocabulary.attributes}
-        self.caption_words = Counter()
-        self._values = {
-            name: {phrase: choice.value for phrase, choice in attribute.by_phrase.items()}
-            for name, attribute in vocabulary.attributes.items()
-        }
+    Attributes:
+        command: the command that builds the same dataset.
+        recipe: its name.
+        calibration: name of the calibration file, or None.
+        scorer: name of the model that scored the phrases.
+        revision: the scorer's commit on the Hub, or None for a folder.
+        dtype: precision of the scorer.
+        without: attributes that were left out.
+        captioner: name of the model that wrote one more caption for each image, or None.
+        seed: seed of the choice among templates.
+        limits: name of each limit that refused images -> its number.
+        excluded: names of the benchmarks whose images were refused.
+        duplicate_distance: bits in which the hashes of near-duplicates differ at most.
+        drop_duplicates: whether near-duplicates were left out.
+        license: of the images, by its name on the Hub.
+    """
 
-    def add(self, row):
-        """Count a row, of which the columns captions, caption_scores, attributes and duplicate_of are looked at."""
-        self.images += 1
-        self.duplicates += row["duplicate_of"] is not None
-        self.captions += len(row["captions"])
-        self.score_sum += sum(row["caption_scores"])
-        for caption in row["captions"]:
-            self.caption_words[len(caption.split())] += 1
-        for name, phrase in row["attributes"].items():
-            if phrase is not None:
-                self.phrases[name][phrase] += 1
-
-    def values(self):
-        """field -> {value: images}, most frequent first."""
-        counts = {}
-        for name, phrases in self.phrases.items():
-            for field in self.vocabulary.attributes[name].fields:
-                counts[field] = Counter()
-                for phrase, images in phrases.items():
-                    value = self._values[name][phrase][field]
-                    if value is not None:  # left open by a partial phrase
-                        counts[field][value] += images
-        return {
-            field: dict(sorted(values.items(), key=lambda item: (-item[1], item[0])))
-            for field, values in counts.items()
-        }
-
-    def optional(self):
-        """optional attribute -> number of images that have it."""
-        return {
-            name: self.phrases[name].total()
-            for name, attribute in self.vocabulary.attributes.items()
-            if not attribute.required
-        }
-
-    def as_dict(self):
-        words = sum(length * captions for length, captions in self.caption_words.items())
-        return {
-            "images": self.images,
-            "captions": self.captions,
-            "rejected": self.rejected,
-            "near_duplicates": self.duplicates,
-            "mean_caption_score": round(self.score_sum / self.captions, 6),
-            "mean_caption_words": round(words / self.captions, 3),
-            "captions_of_words": {str(length): self.caption_words[length] for length in sorted(self.caption_words)},
-            "optional_attributes": self.optional(),
-            "values": self.values(),
-        }
-
-    def write(self, path):
-        Path(path).write_text(json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    command: str
+    recipe: RecipeName
+    calibration: str | None
+    scorer: str
+    revision: str | None
+    dtype: str
+    without: Sequence[str]
+    captioner: str | None
+    seed: int
+    limits: Mapping[str, float]
+    excluded: Sequence[str]
+    duplicate_distance: int
+    drop_duplicates: bool
+    license: str
 
 
-def statistics_of(shards, vocabulary):
-    """The :class:`Statistics` of finished Parquet files; their images are not read."""
-    statistics = Statistics(vocabulary)
-    for shard in shards:
-        with parquet.ParquetFile(shard) as file:
-            for group in range(file.num_row_groups):
-                for row in file.read_row_group(group, STATISTICS_COLUMNS).to_pylist():
-                    statistics.add(row)
-    return statistics
-
-
-def write_luperson_t_card(folder, arguments, columns, vocabulary, captioner, statistics, revision, table, pictures):
-    """Write the dataset card.
+def write_luperson_t_card(
+    folder: Path,
+    columns: Columns,
+    vocabulary: Vocabulary,
+    templates: TemplateSet,
+    statistics: Statistics,
+    built: HowBuilt,
+    agreement: Agreement | None,
+    figures: Sequence[Figure],
+) -> None:
+    """Write the dataset card of a build.
 
     Args:
-        revision: commit of the scorer on the Hub, or None for a folder.
-        table: result of :func:`dataset_builders.agreement.agreement`, or None.
-        pictures: list of :class:`dataset_builders.report.figures.Picture`.
+        columns: the dataset's.
+        vocabulary: of the attributes that were scored.
+        templates: those that wrote the captions.
+        agreement: result of :func:`dataset_builders.measure.agreement.agreement`, or None if the truth is not known.
+        figures: in the order in which the card shows them.
     """
-    facts = statistics.as_dict()
-    without = sorted(set(arguments.without))
-    limits = {name: limit for name, limit in vars(arguments.quality).items() if limit is not None}
-    if arguments.min_subject_score is not None:
-        limits["min_subject_score"] = arguments.min_subject_score
-    excluded = [Path(spec).name for spec in arguments.exclude]
-    calibration = Path(arguments.calibration).name if arguments.calibration else None
-    told_calibration = f"`{calibration}`" if calibration else "none: even priors, no labels"
-    command = [
-        "python -m dataset_builders.luperson_t --images IMAGES --output OUTPUT",
-        f"--scorer {arguments.scorer} --seed {arguments.seed} --captions-per-image {arguments.captions_per_image}",
-        f"--recipe {arguments.recipe}",
-        *([f"--calibration {calibration or NO_CALIBRATION}"] if arguments.recipe == "best" else []),
-        *([f"--attributes {Path(arguments.attributes).name}"] if arguments.attributes else []),
-        *(f"--without {name}" for name in without),
-        *([f"--captioner {arguments.captioner}"] if arguments.captioner else []),
-        *([f"--shard-size {arguments.shard_size}"] if arguments.shard_size != SHARD_ROWS else []),
-        *([f"--dtype {arguments.dtype}"] if arguments.dtype != "float32" else []),
-        *(f"--{name.replace('_', '-')} {limit:g}" for name, limit in limits.items()),
-        *(f"--exclude {name}" for name in excluded),
-        *([f"--duplicate-distance {arguments.duplicate_distance}"] if arguments.duplicate_distance != DISTANCE else []),
-        *(["--drop-duplicates"] if arguments.drop_duplicates else []),
-    ]
-    built = {
-        "command": f"`{' '.join(command)}`",
-        "recipe": RECIPES[arguments.recipe],
-        **({"calibration": told_calibration} if arguments.recipe == "best" else {}),
-        "scorer": f"`{arguments.scorer}`"
-        + (f" at revision `{revision}`" if revision else "")
-        + f", computed in {arguments.dtype}; images squashed to its input size, not cropped",
-        "vocabulary": f"`{vocabulary.name}`, sha256 `{vocabulary.sha256[:12]}`; attributes left out: "
-        f"{', '.join(without) or 'none'}",
-        "other captioner": f"`{arguments.captioner}`, one caption an image" if arguments.captioner else "none",
-        "templates": f"{len(captioner.template_set.templates)}, sha256 `{captioner.template_set.sha256[:12]}`",
-        "seed": arguments.seed,
-        "images used": statistics.images,
-        "images refused": f"{statistics.rejected} (`rejected.jsonl` says why)",
-        "quality filter": ", ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in limits.items()) or "none",
-        "images of benchmarks refused": ", ".join(excluded) or "no benchmark was named",
-        "near-duplicates": ("left out" if arguments.drop_duplicates else str(statistics.duplicates))
-        + f"; perceptual hashes of 64 bits that differ in at most {arguments.duplicate_distance}",
-        "mean caption score": f"{facts['mean_caption_score']:.3f}",
-        "licence of the images": f"`{arguments.license}`",
-    }
-    summary = f"{statistics.images} images, {statistics.captions} captions of {facts['mean_caption_words']:.1f} words."
+    words = statistics.mean_caption_words()
+    summary = f"{statistics.images} images, {statistics.captions} captions of {words:.1f} words on average."
+    facts = _built_facts(vocabulary, templates, statistics, built)
     sections = [
-        f"# {vocabulary.card.title}\n\n{_introduction(vocabulary)}\n{summary}",
-        USAGE,
-        f"## How it was built\n\n{_table(('', ''), built.items())}",
-        _pictures(pictures),
-        f"## Vocabulary, in the order of the probabilities\n\n{_vocabulary_listing(vocabulary)}",
-        _use(vocabulary, arguments.recipe),
+        f"# {vocabulary.card.title}\n\n{_introduction(vocabulary)}\n\n{summary}",
+        _usage(),
+        f"## How it was built\n\n{markdown_table(('what', 'how'), facts.items())}",
     ]
-    if table:
-        sections.insert(
-            3,
+    if agreement:
+        sections.append(
             "## Agreement with known attributes\n\n"
-            f"Counted on the stored attributes of {table['images']} images, never on the captions' wording.\n\n"
-            + agreement_table(table),
+            f"Counted on the stored attributes of {agreement['images']} images, not on the words of the captions.\n\n"
+            + agreement_table(agreement)
         )
-    about = _about(vocabulary, arguments.license)
-    splits = {"train": {"num_bytes": statistics.bytes, "num_examples": statistics.images}}
+    sections += [
+        _figures(figures),
+        f"## Vocabulary, in the order of the probabilities\n\n{_vocabulary_listing(vocabulary)}",
+        _use(vocabulary, built.recipe),
+    ]
+    about = _about(vocabulary, built.license)
+    splits = {"train": SplitSize(num_bytes=statistics.bytes, num_examples=statistics.images)}
     write_card(folder, columns, splits, about, "\n\n".join(sections))
 
 
-def write_import_card(folder, columns, vocabulary, splits, captions, rejected, license_name):
+def write_import_card(
+    folder: Path,
+    columns: Columns,
+    vocabulary: Vocabulary,
+    splits: Mapping[str, SplitSize],
+    captions: int,
+    rejected: int,
+    license_name: str,
+) -> None:
     """Write the dataset card of the LUPerson-T that was released, as ``dataset_builders.import_luperson_t`` reads it.
 
     Args:
-        vocabulary: the shipped one, whose columns they are.
-        splits: split -> {"num_bytes", "num_examples"}.
-        captions: their number.
-        rejected: list of the images left out.
+        vocabulary: the shipped one; ``columns`` are its.
+        captions: number of all captions.
+        rejected: number of the images left out.
     """
-    rows = [(split, counts["num_examples"]) for split, counts in splits.items()]
+    rows = [(split, size["num_examples"]) for split, size in splits.items()]
     sections = [
-        f"# {vocabulary.card.title}\n\n{_introduction(vocabulary)}\n"
-        f"This is the authors' own release, {captions} captions, read by "
+        f"# {vocabulary.card.title}\n\n{_introduction(vocabulary)}\n\n"
+        f"This is the authors' own release with {captions} captions, read by "
         "`python -m dataset_builders.import_luperson_t`. It holds captions alone: `attributes`, "
         "`attribute_probabilities` and `caption_scores` are null, near-duplicates were not searched for, and "
         "`caption_backends` says `luperson-t`.",
-        f"{_table(('split', 'images'), rows)}\n\nImages left out: {len(rejected)} (`rejected.jsonl` says why).",
-        USAGE,
+        f"{markdown_table(('split', 'images'), rows)}\n\nImages left out: {rejected} (`rejected.jsonl` says why).",
+        _usage(),
         _use(vocabulary, "paper"),
     ]
     write_card(folder, columns, splits, _about(vocabulary, license_name), "\n\n".join(sections))
 
 
-def _introduction(vocabulary):
-    return INTRODUCTION.format(plural=_nouns(vocabulary)["plural"])
+def _built_facts(
+    vocabulary: Vocabulary, templates: TemplateSet, statistics: Statistics, built: HowBuilt
+) -> dict[str, str]:
+    """The rows of the table "How it was built"."""
+    facts = {"command": f"`{built.command}`", "recipe": RECIPES[built.recipe]}
+    if built.recipe == "best":
+        without_one = "none: even priors, no labels"
+        facts["calibration"] = f"`{built.calibration}`" if built.calibration else without_one
+    scorer = f"`{built.scorer}`"
+    if built.revision:
+        scorer += f" at revision `{built.revision}`"
+    limits = [f"{name.replace('_', ' ')} {limit:g}" for name, limit in built.limits.items()]
+    duplicates = "left out" if built.drop_duplicates else str(statistics.duplicates)
+    facts |= {
+        "scorer": f"{scorer}, computed in {built.dtype}; images squashed to its input size, not cropped",
+        "vocabulary": f"`{vocabulary.name}`, sha256 `{vocabulary.sha256[:12]}`; attributes left out: "
+        f"{', '.join(built.without) or 'none'}",
+        "other captioner": f"`{built.captioner}`, one caption for each image" if built.captioner else "none",
+        "templates": f"{len(templates.templates)}, sha256 `{templates.sha256[:12]}`",
+        "seed": str(built.seed),
+        "images used": str(statistics.images),
+        "images refused": f"{statistics.rejected} (`rejected.jsonl` says why)",
+        "quality filter": ", ".join(limits) or "none",
+        "images of benchmarks refused": ", ".join(built.excluded) or "no benchmark was named",
+        "near-duplicates": f"{duplicates}; perceptual hashes of 64 bits that differ in at most "
+        f"{built.duplicate_distance}",
+        "mean caption score": f"{statistics.mean_caption_score():.3f}",
+        "licence of the images": f"`{built.license}`",
+    }
+    return facts
 
 
-def _use(vocabulary, recipe):
+def _introduction(vocabulary: Vocabulary) -> str:
+    return INTRODUCTION.format(**_nouns(vocabulary))
+
+
+def _usage() -> str:
+    rows = [(f"`{column}`", text) for column, text in COLUMN_TEXTS.items()]
+    return USAGE + markdown_table(("column", "content"), rows)
+
+
+def _use(vocabulary: Vocabulary, recipe: RecipeName) -> str:
     nouns = _nouns(vocabulary)
     bias = [
-        vocabulary.card.bias or WORDS_ARE_FEW.format(**nouns),
+        vocabulary.card.bias or NARROW_WORDS.format(**nouns),
         CERTAINTY[recipe].format(**nouns),
-        "`--without ATTRIBUTE` builds the dataset without scoring or writing it.",
+        "`--without ATTRIBUTE` builds the dataset without scoring or writing that attribute.",
     ]
     return USE.format(bias=textwrap.fill(" ".join(bias), 120, break_on_hyphens=False), **nouns)
 
 
-def _nouns(vocabulary):
-    """The noun and plural of what the pictures show, also where the vocabulary does not say."""
+def _nouns(vocabulary: Vocabulary) -> dict[str, str]:
+    """The noun and its plural for what the images show, also if the vocabulary does not say."""
     subject = vocabulary.subject
     return {"noun": subject.noun, "plural": subject.plural} if subject else {"noun": "thing", "plural": "things"}
 
 
-def _about(vocabulary, license_name):
+def _about(vocabulary: Vocabulary, license_name: str) -> dict[str, Any]:
+    """The keys of the card's YAML header that say what the dataset is about."""
     return {
         "pretty_name": vocabulary.card.title,
         "license": license_name,
@@ -284,24 +262,24 @@ def _about(vocabulary, license_name):
     }
 
 
-def _table(header, rows):
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+def _figures(figures: Sequence[Figure]) -> str:
+    sections = ["## What it holds"]
+    for figure in figures:
+        sections.append(f"### {figure.title}\n\n![{figure.alt}]({figure.path})\n\n{figure.text}")
+    sections.append("The numbers behind the attributes and the caption lengths stand in `statistics.json`.")
+    return "\n\n".join(sections)
 
 
-def _pictures(pictures):
-    shown = [f"### {picture.title}\n\n![{picture.alt}]({picture.path})\n\n{picture.text}" for picture in pictures]
-    return "\n\n".join(["## What it holds", *shown, "Attributes and caption lengths are counted in `statistics.json`."])
-
-
-def _vocabulary_listing(vocabulary):
+def _vocabulary_listing(vocabulary: Vocabulary) -> str:
     lines = []
     for name, attribute in vocabulary.attributes.items():
         kind = "required" if attribute.required else "optional"
         if attribute.parts:
             lines.append(f'- **{name}** ({kind}), as in "{attribute.choices[0].phrase}"')
-            lines += [f"  - {part}: {', '.join(values)}" for part, values in attribute.parts.items()]
+            for part, values in attribute.parts.items():
+                lines.append(f"  - {part}: {', '.join(values)}")
         else:
             phrases = [f"*{choice.phrase}*" if choice.negative else choice.phrase for choice in attribute.choices]
             lines.append(f"- **{name}** ({kind}): {', '.join(phrases)}")
-    return "\n".join(lines) + "\n\nPhrases in italics say that the thing is absent; they are scored and never written."
+    listing = "\n".join(lines)
+    return f"{listing}\n\nPhrases in italics say that the thing is absent. They are scored, and no caption holds them."

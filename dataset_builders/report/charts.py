@@ -1,7 +1,13 @@
 """The charts of a LUPerson-T build: matplotlib figures in a style of their own, whatever the user's settings are."""
 
-import contextlib
 import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK, FAINT, BAR = "#1f2933", "#9aa5b1", "#0072b2"
 STYLE = {
@@ -12,80 +18,103 @@ STYLE = {
     "axes.edgecolor": FAINT,
     **dict.fromkeys(["text.color", "axes.labelcolor", "xtick.color", "ytick.color"], INK),
 }
-LINE = 0.215  # inches: a bar with its label
-LABEL, CHARACTER = 1.15, 0.09  # inches: the room for names before the bars, and for a character of the texts after them
+# In inches: the height of a bar with its label, the room for the names before the bars, and the width of a character
+# of the labels after them.
+LINE, NAMES, CHARACTER = 0.215, 1.15, 0.09
 LONGEST_NAME = 18
+# A heading and the gap below a group take as much room as this many bars.
+LINES_OF_A_HEADING = 1.6
+
+# A heading and its bars: name -> number of images.
+Group = tuple[str, Mapping[str, int]]
 
 
-@contextlib.contextmanager
-def chart_style():
-    """Within it matplotlib draws in our style."""
+@contextmanager
+def chart_style() -> Iterator[None]:
+    """Within this block matplotlib draws in our style."""
     import matplotlib.style
 
     with matplotlib.style.context(["default", STYLE]):
         yield
 
 
-def new_figure(width, height):
-    """An empty figure, in inches. It needs no window system and is freed like any other object."""
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure; the size is in inches.
+
+    Unlike a figure of pyplot it needs no window system, and is freed like any other object.
+    """
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height))
 
 
-def save_figure(figure, path):
-    """Write a PNG file that says nothing about the library which made it."""
+def save_figure(figure: "Figure", path: Path | str) -> None:
+    """Write a PNG file that does not name the library's version, so that every version gives the same bytes."""
     figure.savefig(path, metadata={"Software": None})
 
 
-def bar_groups(groups, images, label, columns=3, column_width=3.3):
-    """Horizontal bars, in groups below their headings.
-
-    All bars have the same scale.
+def bar_groups(
+    groups: Mapping[str, Mapping[str, int]],
+    images: int,
+    label: Callable[[int, int], str],
+    columns: int = 3,
+    column_width: float = 3.3,
+) -> "Figure":
+    """Horizontal bars in groups, each group below its heading. All bars have the same scale.
 
     Args:
-        groups: heading -> {name: number of images}, in the order from top to bottom, then from left to right.
+        groups: heading -> {name: number of images}, from top to bottom, then from left to right.
         images: number of all images.
-        label: function of (number of images, all images) that gives the text after a bar.
-        columns: in which the groups are set, each as a whole; fewer where there are fewer groups.
+        label: gives the text after a bar, from the bar's number of images and that of all images.
+        columns: number of columns at most. A group is never cut.
         column_width: in inches.
     """
-    columns = _balanced([(heading, bars) for heading, bars in groups.items()], columns)
-    longest = max(1, *(count for bars in groups.values() for count in bars.values()))
-    room = CHARACTER * max(len(label(count, images)) for bars in groups.values() for count in bars.values())
-    scale = (column_width - LABEL - room) / longest
-    width, height = column_width * len(columns) + 0.2, LINE * (max(map(_lines, columns)) + 0.5)
+    by_column = _balanced(list(groups.items()), columns)
+    counts = [count for bars in groups.values() for count in bars.values()]
+    longest = max(1, *counts)
+    room = CHARACTER * max(len(label(count, images)) for count in counts)
+    scale = (column_width - NAMES - room) / longest
+    width = column_width * len(by_column) + 0.2
+    height = LINE * (max(map(_lines, by_column)) + 0.5)
     figure = new_figure(width, height)
+    # One inch is one unit of the axes, and y runs downwards.
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
-    for number, column in enumerate(columns):
-        left, y = number * column_width + LABEL, 0.75 * LINE
+    for number, column in enumerate(by_column):
+        left = number * column_width + NAMES
+        y = 0.75 * LINE
         for heading, bars in column:
             axes.text(left, y, heading, weight="bold", va="center")
             for name, count in bars.items():
                 y += LINE
-                name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+                shown = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
                 axes.barh(y, count * scale, 0.7 * LINE, left=left, color=BAR)
-                axes.text(left - 0.08, y, name, ha="right", va="center")
+                axes.text(left - 0.08, y, shown, ha="right", va="center")
                 axes.text(left + count * scale + 0.06, y, label(count, images), va="center", color=INK, size=9)
-            y += 1.6 * LINE
+            y += LINES_OF_A_HEADING * LINE
     return figure
 
 
-def _lines(column):
-    return sum(len(bars) + 1.6 for _, bars in column)
+def _lines(column: list[Group]) -> float:
+    """The height of a column, in bars."""
+    return sum(len(bars) + LINES_OF_A_HEADING for _, bars in column)
 
 
-def _balanced(groups, columns):
-    """``groups`` cut into lists of neighbours of which the tallest is as low as can be."""
+def _balanced(groups: list[Group], columns: int) -> list[list[Group]]:
+    """``groups`` cut into columns, in their order, so that the tallest column is as low as can be.
+
+    There are few groups, so all ways to cut them are tried.
+    """
     columns = min(columns, len(groups))
-    cuts = itertools.combinations(range(1, len(groups)), columns - 1)
-    ways = [[groups[a:b] for a, b in itertools.pairwise((0, *cut, len(groups)))] for cut in cuts]
+    ways = []
+    for cuts in itertools.combinations(range(1, len(groups)), columns - 1):
+        bounds = itertools.pairwise((0, *cuts, len(groups)))
+        ways.append([groups[begin:end] for begin, end in bounds])
     return min(ways, key=lambda way: max(map(_lines, way)))
 
 
-def length_histogram(captions_of_words):
-    """Bars of how many captions have how many words; their mean is marked.
+def length_histogram(captions_of_words: Mapping[int, int]) -> "Figure":
+    """Bars of how many captions have how many words; a dashed line marks the mean.
 
     Args:
         captions_of_words: number of words -> number of captions.
@@ -100,6 +129,7 @@ def length_histogram(captions_of_words):
     axes.axvline(mean, color=INK, linestyle="--", linewidth=1)
     axes.annotate(f"mean {mean:.1f}", (mean, 1), (5, 2), xycoords=("data", "axes fraction"), textcoords="offset points")
     axes.set(xlabel="words in a caption", ylabel="captions")
+    # At least ten words to either side of the mean: a single bar would fill the whole chart.
     axes.set_xlim(min(min(captions_of_words) - 1, mean - 10), max(max(captions_of_words) + 1, mean + 10))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))

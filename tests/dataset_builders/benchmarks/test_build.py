@@ -1,12 +1,12 @@
+import dataclasses
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
-from dataset_builders.benchmarks.build import main
-from dataset_builders.benchmarks.checks import OFFICIAL
+from dataset_builders.benchmarks.__main__ import main
+from dataset_builders.benchmarks.layouts import LAYOUTS, Counts
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.paths import ROOT
 from tests.helpers.people import draw_person
@@ -29,13 +29,14 @@ def entries():
     return listed
 
 
-HERE = {"train": (3, 6, 12), "val": (1, 2, 4), "test": (2, 4, 8)}
+HERE = {"train": Counts(3, 6, 12), "val": Counts(1, 2, 4), "test": Counts(2, 4, 8)}
 
 
 @pytest.fixture(autouse=True)
 def as_if_published(monkeypatch):
     """The six people are the whole of CUHK-PEDES, so that nothing but what a test breaks is partial."""
-    monkeypatch.setitem(OFFICIAL, "cuhk-pedes", HERE)
+    layout = dataclasses.replace(LAYOUTS["cuhk-pedes"], official=HERE)
+    monkeypatch.setitem(LAYOUTS, "cuhk-pedes", layout)
 
 
 @pytest.fixture
@@ -99,7 +100,10 @@ def test_corrupt_images_are_listed_and_left_out(source, tmp_path, capsys):
 def test_a_split_without_a_readable_image_leaves_nothing(source, tmp_path):
     for path in ("cam_a/0004_0.jpg", "cam_b/0004_1.jpg"):
         (source / "imgs" / path).write_bytes(b"")
-    with pytest.raises(UserError, match="no image of the split 'val' can be read"):
+    with pytest.raises(
+        UserError,
+        match="no image of the split 'val' can be used; the first, cam_a/0004_0.jpg, is refused because: zero bytes",
+    ):
         read(source, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["CUHK-PEDES"]
 
@@ -150,15 +154,14 @@ def test_a_wrong_folder_is_explained(source, tmp_path):
 def test_the_command_fails_without_a_traceback_and_leaves_complete_outputs_alone(source, tmp_path):
     def run(*arguments):  # another process, which knows the published numbers only
         command = [sys.executable, "-m", "dataset_builders.benchmarks", *map(str, arguments)]
-        root = ROOT
-        return subprocess.run(command, capture_output=True, text=True, cwd=root, env=dict(os.environ))
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
     failed = run("cuhk-pedes", "--source", tmp_path / "nowhere", "--output", tmp_path / "out")
     assert failed.returncode == 2 and failed.stderr.startswith("error: ") and "Traceback" not in failed.stderr
     read(source, tmp_path / "out")
     again = run("cuhk-pedes", "--source", source, "--output", tmp_path / "out", "--allow-partial")
-    assert again.returncode == 0 and "already complete" in again.stdout
+    assert again.returncode == 0 and "already complete" in again.stderr
     draw_person(99, height=48).save(source / "imgs/cam_a/0001_0.jpg")
     other = run("cuhk-pedes", "--source", source, "--output", tmp_path / "out", "--allow-partial")
     assert other.returncode == 2 and "made with other settings: images was" in other.stderr
-    assert all(name in run("--help").stdout for name in OFFICIAL)
+    assert all(name in run("--help").stdout for name in LAYOUTS)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dataset_builders.benchmarks.build import main
-from dataset_builders.benchmarks.checks import OFFICIAL
+from dataset_builders.benchmarks import layouts
+from dataset_builders.benchmarks.__main__ import main
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.people import draw_person
 
@@ -101,7 +101,7 @@ def test_each_layout_becomes_the_same_columns_and_its_own_splits(name, tmp_path,
 
 def of_published_size(name):
     """Entries with just the published numbers; of UFine6926's people in a split the test takes any that add up."""
-    published = dict(OFFICIAL[name])
+    published = dict(layouts.LAYOUTS[name].official)
     if name == "ufine6926":
         published = {"train": (4926, *published["train"][1:]), "test": (2000, *published["test"][1:])}
     return entries(name, published)
@@ -117,7 +117,7 @@ def test_the_published_numbers_pass_and_one_caption_or_image_less_is_told(name, 
     listed[test[0]]["captions"] = listed[test[0]]["captions"] + ["One more."]
     del listed[test[-1]]
     write(source, name, listed, images=False)
-    images = OFFICIAL[name]["test"][1]
+    images = layouts.LAYOUTS[name].official["test"].images
     with pytest.raises(UserError, match=f"test has {images - 1:,} images, expected {images:,}"):
         read(name, source, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -5,8 +5,9 @@ import pyarrow.parquet as parquet
 import pytest
 from PIL import Image, ImageFilter
 
+from dataset_builders.benchmarks.__main__ import main as read_benchmark
 from dataset_builders.checks.image_checks import LIMITS, Exclusion, QualityFilter, sharpness
-from dataset_builders.luperson_t.build import main
+from dataset_builders.luperson_t.__main__ import main
 from dataset_builders.luperson_t.options import parse
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.sources.open import open_source
@@ -132,8 +133,6 @@ def test_the_filter_lists_what_it_refuses(crops, tiny_clip_folder, tmp_path):
 
 
 def test_images_of_a_benchmark_are_refused_by_name(crops, tiny_clip_folder, tmp_path):
-    from dataset_builders.benchmarks.build import main as read_benchmark
-
     source = tmp_path / "CUHK-PEDES"
     (source / "imgs" / "test_query").mkdir(parents=True)
     entries = []

@@ -10,7 +10,7 @@ import torch
 from dataset_builders.checks.subject_check import SubjectCheck
 from dataset_builders.conquer.scorer import Scorer
 from dataset_builders.divide.vocabulary import Subject
-from dataset_builders.luperson_t.build import main
+from dataset_builders.luperson_t.__main__ import main
 from modeling_unipt.common.user_errors import UserError
 from tests.dataset_builders.divide.test_vehicles import VEHICLES
 from tests.helpers.people import draw_person
@@ -23,7 +23,7 @@ def crops(tmp_path_factory):
     folder = tmp_path_factory.mktemp("crops")
     for number in range(9):
         draw_person(number).save(folder / f"p{number}.png")
-    (folder / "torn.jpg").write_bytes(b"no picture")
+    (folder / "torn.jpg").write_bytes(b"no image")
     return folder
 
 

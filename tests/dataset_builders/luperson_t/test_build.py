@@ -10,15 +10,15 @@ import pyarrow.parquet as parquet
 import pytest
 from PIL import Image
 
-import dataset_builders.luperson_t.build
 import dataset_builders.output.parquet_dataset
 from dataset_builders.combine.captioner import Captioner
 from dataset_builders.divide.reading import load_vocabulary
-from dataset_builders.luperson_t.build import main
-from dataset_builders.luperson_t.rows import columns_of
+from dataset_builders.luperson_t.__main__ import main
+from dataset_builders.luperson_t.columns import columns_of
 from dataset_builders.output.parquet_dataset import arrow_schema
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.sources.reading import image_ids, read_source_image, unique_ids
+from tests.helpers.luperson_t_builds import build, rejected_of, rows_of, write_people
 from tests.helpers.paths import ROOT
 from tests.helpers.people import draw_person
 
@@ -34,27 +34,6 @@ COLUMNS = [
 ]
 
 
-def build(images, scorer, output, *options):
-    main(
-        [
-            "--images",
-            str(images),
-            "--scorer",
-            str(scorer),
-            "--output",
-            str(output),
-            "--recipe",
-            "paper",
-            *map(str, options),
-        ]
-    )
-    return output
-
-
-def rows_of(folder):
-    return [row for shard in sorted(folder.glob("data/*.parquet")) for row in parquet.read_table(shard).to_pylist()]
-
-
 def run_command_line(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "dataset_builders.luperson_t", *map(str, arguments)],
@@ -68,18 +47,8 @@ def run_command_line(*arguments):
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
     """Six drawn people, one below a sub-folder, and their made-up truth."""
-    folder = tmp_path_factory.mktemp("people")
-    (folder / "images" / "cam_b").mkdir(parents=True)
-    vocabulary, lines = load_vocabulary(), []
-    for index in range(6):
-        name = f"images/cam_b/p{index}.jpg" if index == 5 else f"images/p{index}.png"
-        draw_person(index).save(folder / name)
-        values = {}
-        for attribute in vocabulary.attributes.values():
-            values |= attribute.choices[index % len(attribute.choices)].value
-        lines.append(json.dumps({"file_name": name, "attributes": values}))
-    (folder / "truth.jsonl").write_text("\n".join(lines) + "\n")
-    return folder
+    names = [*(f"p{index}.png" for index in range(5)), "cam_b/p5.jpg"]
+    return write_people(tmp_path_factory.mktemp("people"), names)
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +187,8 @@ def test_attributes_left_out_are_neither_scored_nor_written(people, tiny_clip_fo
 
 def test_unusable_images_are_counted_listed_and_left_out(image_folder, tiny_clip_folder, tmp_path, capsys):
     folder = build(image_folder, tiny_clip_folder, tmp_path / "out")
-    rejected = [json.loads(line) for line in (folder / "rejected.jsonl").read_text().splitlines()]
-    assert {line["file_name"]: line["reason"] for line in rejected}["empty.jpg"] == "zero bytes"
-    assert {line["file_name"] for line in rejected} == {"empty.jpg", "torn.png"}
+    rejected = rejected_of(folder)
+    assert rejected["empty.jpg"] == "zero bytes" and set(rejected) == {"empty.jpg", "torn.png"}
     assert len(rows_of(folder)) == 6
     assert "6 images, 6 captions; 2 files were refused, see rejected.jsonl" in capsys.readouterr().out
 
@@ -310,7 +278,7 @@ def test_a_complete_output_is_left_alone_and_other_settings_are_refused(built, p
     common = ["--images", people / "images", "--scorer", tiny_clip_folder, "--output", built, "--recipe", "paper"]
     common += ["--truth", people / "truth.jsonl"]
     same = run_command_line(*common, "--batch-size", 3)
-    assert same.returncode == 0 and "already complete" in same.stdout
+    assert same.returncode == 0 and "already complete" in same.stderr
     other = run_command_line(*common, "--captions-per-image", 2)
     assert other.returncode == 2 and "captions_per_image was 1 and is now 2" in other.stderr
     assert "Traceback" not in other.stderr

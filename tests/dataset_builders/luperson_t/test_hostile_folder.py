@@ -5,14 +5,14 @@ import json
 import os
 
 import numpy as np
-import pyarrow.parquet as parquet
 import pytest
 from PIL import Image
 
-from dataset_builders.luperson_t.build import main
+from dataset_builders.luperson_t.__main__ import main
 from modeling_unipt.common.image_files import read_image
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.sources.open import FolderSource, open_source
+from tests.helpers.luperson_t_builds import rejected_of, rows_of
 from tests.helpers.people import draw_person
 
 BLOCK = (slice(10, 40), slice(8, 24))
@@ -128,9 +128,7 @@ def hostile(tmp_path_factory):
 def built(hostile, tiny_clip_folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("built") / "luperson-t"
     main(["--images", str(hostile[0]), "--scorer", str(tiny_clip_folder), "--output", str(output), "--batch-size", "8"])
-    rows = [row for shard in output.glob("data/*.parquet") for row in parquet.read_table(shard).to_pylist()]
-    rejected = [json.loads(line) for line in (output / "rejected.jsonl").read_text(encoding="utf-8").splitlines()]
-    return rows, {line["file_name"]: line["reason"] for line in rejected}, output
+    return rows_of(output), rejected_of(output), output
 
 
 def test_used_and_rejected_are_all_that_was_found(hostile, built):
@@ -170,7 +168,7 @@ def test_the_copy_is_marked(built):
     assert duplicate_of["person_0.png"] == "copy_of_person_0.png" and duplicate_of["person_1.png"] is None
 
 
-def test_the_pictures_are_decoded_so_everywhere(hostile):
+def test_the_images_are_decoded_so_everywhere(hostile):
     folder, used, _ = hostile
     for name in ("sixteen.png", "alpha.png", "turned.png", "cmyk.tif"):
         assert np.abs(np.asarray(read_image(folder / name)).astype(int) - used[name]).max() <= 1, name

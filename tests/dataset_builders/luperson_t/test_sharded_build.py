@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from dataset_builders.luperson_t import build as luperson_t
-from dataset_builders.luperson_t.build import main
+from dataset_builders.luperson_t.__main__ import main
+from dataset_builders.output.shards import held
 from modeling_unipt.common.user_errors import UserError
+from tests.helpers.folders import contents
 from tests.helpers.kill_tree import kill_tree
 from tests.helpers.paths import ROOT
 from tests.helpers.people import draw_person
@@ -25,7 +27,7 @@ def crops(tmp_path_factory):
     folder = tmp_path_factory.mktemp("crops")
     for index in range(IMAGES):
         draw_person(index % (IMAGES - 2)).save(folder / f"p{index:02d}.png")  # the last two repeat the first two
-    (folder / "torn.jpg").write_bytes(b"no picture")
+    (folder / "torn.jpg").write_bytes(b"no image")
     return folder
 
 
@@ -33,10 +35,6 @@ def arguments(crops, scorer, output, *more):
     options = ["--images", crops, "--scorer", scorer, "--output", output, "--shard-size", 3, "--batch-size", 2]
     options += ["--recipe", "paper", *more]
     return [str(option) for option in options]
-
-
-def contents(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +68,12 @@ def test_the_last_of_several_processes_makes_the_same_dataset(
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_a_process_alone_goes_on_where_others_stopped(crops, tiny_clip_folder, whole, tmp_path, capsys):
+def test_a_process_alone_goes_on_where_others_stopped(crops, tiny_clip_folder, whole, tmp_path, caplog):
     output = tmp_path / "out"
     main(arguments(crops, tiny_clip_folder, output, "--rank", 1, "--world-size", 2))
-    capsys.readouterr()
+    caplog.set_level("INFO")
     main(arguments(crops, tiny_clip_folder, output))
-    assert "going on: 3 of 5 shards are left" in capsys.readouterr().out
+    assert "going on: 3 of 5 shards are left" in caplog.text
     assert contents(output) == whole
 
 
@@ -115,7 +113,6 @@ def test_processes_share_the_gpus_or_the_cores(local_rank, neighbours, gpus, pla
 
 def test_a_build_of_which_only_the_end_is_missing_loads_no_scorer(crops, tiny_clip_folder, tmp_path, monkeypatch):
     from dataset_builders.conquer import clip_style
-    from dataset_builders.luperson_t import finish as luperson_t_finish
 
     def stop(*arguments):
         raise KeyboardInterrupt
@@ -130,7 +127,7 @@ def test_a_build_of_which_only_the_end_is_missing_loads_no_scorer(crops, tiny_cl
     output = tmp_path / "out"
     with monkeypatch.context() as patch:
         patch.setattr(clip_style, "load_weights", of_the_hub)
-        patch.setattr(luperson_t_finish, "finish", stop)
+        patch.setattr(luperson_t, "finish", stop)
         with pytest.raises(KeyboardInterrupt):
             main(arguments(crops, tiny_clip_folder, output))
     monkeypatch.setattr(clip_style, "load_weights", stop)
@@ -154,8 +151,6 @@ def test_other_settings_do_not_go_on_with_the_work(crops, tiny_clip_folder, tmp_
 def test_a_second_process_on_the_same_output_is_refused(crops, tiny_clip_folder, tmp_path):
     output = tmp_path / "out"
     main(arguments(crops, tiny_clip_folder, output, "--rank", 0, "--world-size", 2))
-    from dataset_builders.output.shards import held
-
     lock = output.with_name("out.partial") / "lock-0"
     with held(lock, output), pytest.raises(UserError, match="another process is already building"):
         main(arguments(crops, tiny_clip_folder, output))

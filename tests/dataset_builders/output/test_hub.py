@@ -13,9 +13,10 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from dataset_builders.luperson_t.build import main
+from dataset_builders.luperson_t.__main__ import main
 from dataset_builders.output.shards import held
 from modeling_unipt.common.user_errors import UserError, run_command
+from tests.helpers.folders import contents
 from tests.helpers.hub_stand_in import TOKEN, HubStandIn
 from tests.helpers.kill_tree import kill_tree
 from tests.helpers.paths import ROOT
@@ -78,10 +79,6 @@ def complete(whole, tmp_path):
     return Path(shutil.copytree(whole, tmp_path / "out"))
 
 
-def contents(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def shown(hub, repo=REPO):
     return {path: content for path, content in hub.files[repo].items() if path != ".gitattributes"}
 
@@ -93,19 +90,20 @@ def assert_whole(hub, whole):
     assert not [request for request in hub.asked if " " in request], "unknown requests"
 
 
-def pictures(folder):
+def figures(folder):
     """Number of the other files that go as LFS."""
-    return len(list((folder / "pictures").iterdir()))
+    return len(list((folder / "figures").iterdir()))
 
 
-def test_shards_go_as_they_finish_and_one_commit_shows_the_local_files(arguments, hub, whole, tmp_path, capsys):
+def test_shards_go_as_they_finish_and_one_commit_shows_the_local_files(arguments, hub, whole, tmp_path, caplog):
+    caplog.set_level("INFO")
     main([*arguments, "--push-to-hub", "people", "--private"])
     assert contents(tmp_path / "out") == contents(whole)
     assert_whole(hub, whole)
     assert REPO in hub.private
-    assert hub.asked.count("put") == SHARDS + REWRITTEN + pictures(whole)
+    assert hub.asked.count("put") == SHARDS + REWRITTEN + figures(whole)
     assert hub.asked[-1] == "commit" and hub.asked.index("tree") < hub.asked.index("put")
-    assert f"{REPO} holds {tmp_path / 'out'}: {hub.endpoint}/datasets/{REPO}/commit/" in capsys.readouterr().out
+    assert f"{REPO} holds {tmp_path / 'out'}: {hub.endpoint}/datasets/{REPO}/commit/" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -135,7 +133,7 @@ def test_each_process_sends_its_shards_and_the_last_commits(arguments, hub, whol
 def test_shards_that_lose_their_duplicates_are_sent_once_at_the_end(arguments, hub, tmp_path):
     main([*arguments, "--drop-duplicates", "--push-to-hub", REPO])
     assert_whole(hub, tmp_path / "out")
-    assert hub.asked.count("put") == SHARDS + pictures(tmp_path / "out")
+    assert hub.asked.count("put") == SHARDS + figures(tmp_path / "out")
 
 
 @pytest.fixture
@@ -174,11 +172,11 @@ def test_two_processes_killed_at_random_come_to_the_same_repository(arguments, h
     assert_whole(hub, whole)
 
 
-def test_a_shard_that_cannot_be_sent_does_not_stop_the_build(arguments, hub, whole, capsys):
+def test_a_shard_that_cannot_be_sent_does_not_stop_the_build(arguments, hub, whole, caplog):
     hub.fail("put", 2, 403)
     main([*arguments, "--push-to-hub", REPO])
-    warnings = capsys.readouterr().err
-    assert warnings.count("warning: this token may not write to me/people: the stand-in was told to fail; the") == 1
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "this token may not write to me/people: the stand-in was told to fail; the" in warning.getMessage()
     assert_whole(hub, whole)
 
 

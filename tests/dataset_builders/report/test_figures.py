@@ -12,49 +12,34 @@ import pyarrow.parquet as parquet
 import pytest
 from PIL import Image, ImageFont
 
-from dataset_builders.combine.captioner import Captioner
-from dataset_builders.combine.function_words import function_words
 from dataset_builders.divide.reading import DEFAULT_VOCABULARY, load_vocabulary
-from dataset_builders.report import sample_sheet as captioned_images
-from dataset_builders.report import word_cloud
-from dataset_builders.report.card import Statistics
+from dataset_builders.report import sample_sheet
 from dataset_builders.report.charts import bar_groups, length_histogram
 from dataset_builders.report.confidence import TopProbabilities, reliability_diagram, top_histogram, wilson_interval
 from dataset_builders.report.figures import check_can_draw, number_and_share, required_values, share
 from dataset_builders.report.sample_sheet import captioned_sheet, drawn_rows
-from dataset_builders.report.word_cloud import CaptionWords, draw_words, place_words
+from dataset_builders.report.statistics import Statistics
 from modeling_unipt.common.user_errors import UserError
-from tests.dataset_builders.luperson_t.test_build import build
+from tests.helpers.luperson_t_builds import build, write_people
 from tests.helpers.paths import ROOT
 from tests.helpers.people import draw_person
 
 ALL = ["caption_lengths.png", "images.jpg", "optional_attributes.png", "probabilities.png", "required_attributes.png"]
-ALL += ["words.png"]
 
 
-def pictures_of(folder):
-    return sorted(path.name for path in (folder / "pictures").iterdir())
+def figures_of(folder):
+    return sorted(path.name for path in (folder / "figures").iterdir())
 
 
 def linked(folder):
-    """[(alt text, path)] of the card's pictures."""
+    """[(alt text, path)] of the card's figures."""
     return re.findall(r"!\[([^\]]*)\]\(([^)]*)\)", (folder / "README.md").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
     """Five drawn people and their made-up truth."""
-    folder = tmp_path_factory.mktemp("people")
-    (folder / "images").mkdir()
-    lines = []
-    for index in range(5):
-        draw_person(index).save(folder / "images" / f"p{index}.png")
-        values = {}
-        for attribute in load_vocabulary().attributes.values():
-            values |= attribute.choices[index % len(attribute.choices)].value
-        lines.append(json.dumps({"file_name": f"images/p{index}.png", "attributes": values}))
-    (folder / "truth.jsonl").write_text("\n".join(lines) + "\n")
-    return folder
+    return write_people(tmp_path_factory.mktemp("people"), [f"p{index}.png" for index in range(5)])
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +48,19 @@ def built(people, tiny_clip_folder, tmp_path_factory):
     return build(people / "images", tiny_clip_folder, output, "--truth", people / "truth.jsonl")
 
 
-def test_the_card_shows_every_picture_and_says_what_it_is(built):
-    assert pictures_of(built) == ALL
+def test_the_card_shows_every_figure_and_says_what_it_is(built):
+    assert figures_of(built) == ALL
     shown = linked(built)
-    assert sorted(path for _, path in shown) == [f"pictures/{name}" for name in ALL]
+    assert sorted(path for _, path in shown) == [f"figures/{name}" for name in ALL]
     assert all(len(alt) > 15 for alt, _ in shown)
     card = (built / "README.md").read_text(encoding="utf-8")
-    assert "Are the probabilities right?" in card and "Drawn at random by the seed 0" in card
+    assert "Are the probabilities right?" in card and "The seed 0 drew them at random" in card
     counts = json.loads((built / "statistics.json").read_text())["optional_attributes"]
-    assert f"smoke {counts['smoke']}" in dict((path, alt) for alt, path in shown)["pictures/optional_attributes.png"]
+    assert f"smoke {counts['smoke']}" in dict((path, alt) for alt, path in shown)["figures/optional_attributes.png"]
     for name in ALL:
-        with Image.open(built / "pictures" / name) as picture:
-            assert min(picture.size) > 100
-            assert not {"Software", "date", "exif"} & set(picture.info)
+        with Image.open(built / "figures" / name) as figure:
+            assert min(figure.size) > 100
+            assert not {"Software", "date", "exif"} & set(figure.info)
 
 
 def test_the_same_build_gives_the_same_bytes_whatever_the_users_style(people, built, tiny_clip_folder, tmp_path):
@@ -85,13 +70,13 @@ def test_the_same_build_gives_the_same_bytes_whatever_the_users_style(people, bu
     with matplotlib.rc_context({"font.size": 20, "savefig.dpi": 40, "axes.facecolor": "red"}):
         again = build(people / "images", tiny_clip_folder, tmp_path / "again", *options)
     for name in ALL:
-        assert (again / "pictures" / name).read_bytes() == (built / "pictures" / name).read_bytes(), name
+        assert (again / "figures" / name).read_bytes() == (built / "figures" / name).read_bytes(), name
 
 
 def test_without_truth_the_probabilities_are_a_histogram(people, built, tiny_clip_folder, tmp_path):
     plain = build(people / "images", tiny_clip_folder, tmp_path / "plain")
-    assert pictures_of(plain) == ALL
-    differing = [n for n in ALL if (plain / "pictures" / n).read_bytes() != (built / "pictures" / n).read_bytes()]
+    assert figures_of(plain) == ALL
+    differing = [n for n in ALL if (plain / "figures" / n).read_bytes() != (built / "figures" / n).read_bytes()]
     assert differing == ["probabilities.png"]
     card = (plain / "README.md").read_text(encoding="utf-8")
     assert "How sure the scorer is" in card and "Are the probabilities right?" not in card
@@ -100,19 +85,19 @@ def test_without_truth_the_probabilities_are_a_histogram(people, built, tiny_cli
 def test_one_image_is_enough(tiny_clip_folder, tmp_path):
     (tmp_path / "one").mkdir()
     draw_person(3).save(tmp_path / "one" / "p.png")
-    assert pictures_of(build(tmp_path / "one", tiny_clip_folder, tmp_path / "out")) == ALL
+    assert figures_of(build(tmp_path / "one", tiny_clip_folder, tmp_path / "out")) == ALL
 
 
 @pytest.mark.parametrize(
     ("kept", "missing"),
     [("age", {"optional_attributes.png"}), ("smoke", {"required_attributes.png", "probabilities.png"})],
 )
-def test_a_picture_that_would_show_nothing_is_left_out(people, tiny_clip_folder, tmp_path, kept, missing):
+def test_a_figure_that_would_show_nothing_is_left_out(people, tiny_clip_folder, tmp_path, kept, missing):
     options = [part for name in load_vocabulary().attributes if name != kept for part in ("--without", name)]
     folder = build(people / "images", tiny_clip_folder, tmp_path / "out", *options)
-    drawn = set(pictures_of(folder))
+    drawn = set(figures_of(folder))
     assert drawn == {Path(path).name for _, path in linked(folder)}
-    assert set(ALL) - drawn - {"words.png"} == missing  # without a single phrase found, captions have no word to show
+    assert set(ALL) - drawn == missing
 
 
 def test_a_build_without_matplotlib_ends_before_the_work(people, tiny_clip_folder, tmp_path, monkeypatch):
@@ -126,8 +111,7 @@ def test_a_build_without_matplotlib_ends_before_the_work(people, tiny_clip_folde
 
 def test_matplotlib_is_imported_when_something_is_drawn():
     program = "import sys, dataset_builders.luperson_t.finish; sys.exit('matplotlib' in sys.modules)"
-    root = ROOT
-    assert subprocess.run([sys.executable, "-c", program], cwd=root).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
 
 
 def bars_of(figure):
@@ -257,57 +241,6 @@ def test_wilsons_interval():
     np.testing.assert_allclose(high, 1 - low[::-1])
 
 
-def test_words_that_tell_nothing_are_left_out():
-    left_out = function_words(Captioner(load_vocabulary()))
-    assert {"the", "a", "wearing", "carries", "he", "they", "person", "dressed", "seen"} <= left_out
-    assert not {"riding", "child", "black", "hair", "open", "man", "boy", "t-shirt"} & left_out
-    words = CaptionWords(left_out)
-    words.add(["The man wears a black T-shirt. He has a man's black hat, too.", "Black!"])
-    assert words.counts == {"man": 1, "black": 3, "t-shirt": 1, "man's": 1, "hat": 1}
-
-
-def test_the_number_of_words_counted_is_bounded(monkeypatch):
-    monkeypatch.setattr(word_cloud, "MOST_COUNTED", 3)
-    words = CaptionWords(set())
-    words.add(["one two three four five one five"])
-    assert words.counts == {"one": 2, "two": 1, "three": 1}
-
-
-def gaps(one, other):
-    return max(one[0] - other[2], other[0] - one[2], one[1] - other[3], other[1] - one[3])
-
-
-@pytest.mark.parametrize("equal", [False, True])
-@pytest.mark.parametrize("words", [1, 2, 70, 300])
-def test_words_do_not_overlap_and_are_sized_by_their_counts(words, equal):
-    counts = {
-        f"{chr(97 + index % 26)}{'word' * (1 + index % 3)}{chr(97 + index // 26)}": 1 if equal else 4000 // (index + 1)
-        for index in range(words)
-    }
-    placed = place_words(counts)
-    assert len(placed) == min(len(counts), word_cloud.MOST_DRAWN)
-    boxes = [word.box for word in placed]
-    assert all(gaps(a, b) >= word_cloud.GAP for i, a in enumerate(boxes) for b in boxes[:i])
-    sizes = [word.size for word in placed]
-    assert sizes == sorted(sizes, reverse=True) and word_cloud.LARGEST >= sizes[0] > 1.5 * word_cloud.SMALLEST
-    assert (len(set(sizes)) == 1) == (equal or words == 1)
-    assert [word.word for word in placed] == sorted(counts, key=lambda w: (-counts[w], w))[: len(placed)]
-    assert place_words(dict(reversed(counts.items()))) == placed
-    picture = draw_words(placed)
-    assert max(picture.size) < 2000
-    pixels = np.array(picture.convert("L"))
-    left, top = min(b[0] for b in boxes) - word_cloud.MARGIN, min(b[1] for b in boxes) - word_cloud.MARGIN
-    for box in boxes:
-        part = pixels[box[1] - top : box[3] - top, box[0] - left : box[2] - left]
-        assert (part < 200).any()
-        part[:] = 255
-    assert (pixels == 255).all()  # no ink outside of the boxes
-
-
-def test_no_words_are_no_cloud():
-    assert place_words({}) == []
-
-
 @pytest.fixture
 def shards(tmp_path):
     """Three Parquet files of 30 rows together, the second one empty, in row groups of 4."""
@@ -339,11 +272,11 @@ def test_captions_stay_in_their_cells(shards):
     rows = drawn_rows(shards, 0)
     rows[0]["captions"] = ["w" * 90 + " and very long words " * 60, "another"]
     rows[1]["captions"] = ["short", "another", "a third " * 100, "a fourth"]
-    font = ImageFont.load_default(captioned_images.FONT_SIZE)
+    font = ImageFont.load_default(sample_sheet.FONT_SIZE)
     for row in rows[:2]:
-        lines = captioned_images._lines(row["captions"], font)
-        assert len(lines) * captioned_images.LINE_HEIGHT <= captioned_images.TILE_HEIGHT
-        assert all(font.getlength(line) <= captioned_images.TEXT_WIDTH for line in lines)
-    assert captioned_images._lines(rows[0]["captions"], font)[-1].endswith("…")
-    assert captioned_images._lines(rows[1]["captions"], font) == ["short", "", "another"]
+        lines = sample_sheet._lines(row["captions"], font)
+        assert len(lines) * sample_sheet.LINE_HEIGHT <= sample_sheet.TILE_HEIGHT
+        assert all(font.getlength(line) <= sample_sheet.TEXT_WIDTH for line in lines)
+    assert sample_sheet._lines(rows[0]["captions"], font)[-1].endswith("…")
+    assert sample_sheet._lines(rows[1]["captions"], font) == ["short", "", "another"]
     assert captioned_sheet(rows).width == captioned_sheet(rows[:3]).width > captioned_sheet(rows[:1]).width
