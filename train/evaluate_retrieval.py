@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from modeling_unipt.common.contact_sheet import check_sheet_path
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, require
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass
@@ -63,9 +62,8 @@ def check(arguments: EvaluateArguments) -> None:
         value = getattr(arguments, name)
         if value < least:
             raise UserError(f"--{name.replace('_', '-')} {value} must be at least {least}")
-    sheet = arguments.contact_sheet
-    if sheet and Path(sheet).suffix.lower() not in IMAGE_SUFFIXES:
-        raise UserError(f"--contact-sheet {sheet} must end in one of {', '.join(IMAGE_SUFFIXES)}")
+    if arguments.contact_sheet:
+        check_sheet_path(arguments.contact_sheet)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

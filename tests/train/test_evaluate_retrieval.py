@@ -191,7 +191,7 @@ def test_intervals_hold_what_resampling_people_one_by_one_gives():
     [
         (["--batch_size", "0"], "--batch-size 0 must be at least 1"),
         (["--bootstrap", "-1"], "--bootstrap -1 must be at least 0"),
-        (["--contact_sheet", "sheet.txt"], "--contact-sheet sheet.txt must end in one of .png"),
+        (["--contact_sheet", "sheet.txt"], "--contact-sheet sheet.txt must end in one of .jpeg"),
         (["--split", "val"], "has no split 'val'; it has test"),
         (["--model", "./nowhere"], "model folder ./nowhere does not exist"),
         (["--model", "bert"], "is a BertModel, which does not compare images with texts"),

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
-from modeling_unipt.common.atomic_files import written_aside
-from modeling_unipt.common.contact_sheet import contact_sheet
+from modeling_unipt.common.contact_sheet import write_contact_sheet
 from modeling_unipt.image_processing_unipt import to_rgb
 from unipt_train.evaluation.measure import Embedded
 
@@ -21,6 +20,9 @@ def write_query_sheet(path: Path | str, rows: Dataset, embedded: Embedded, count
         rows: the split, for its images.
         embedded: the same split as the model sees it.
         seed: seed of the choice of captions.
+
+    Raises:
+        UserError: the sheet cannot be saved.
     """
     picked = np.random.default_rng(seed).permutation(len(embedded.captions))[:count]
     similarity = embedded.text_embeds[picked] @ embedded.image_embeds.T
@@ -36,5 +38,4 @@ def write_query_sheet(path: Path | str, rows: Dataset, embedded: Embedded, count
         queries.append((embedded.captions[query], results))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as aside:
-        contact_sheet(queries).save(aside)
+    write_contact_sheet(path, queries)
