@@ -1,6 +1,8 @@
 """The command that calibrates a scorer."""
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +11,7 @@ from dataset_builders.conquer.calibration import find_calibration, load_calibrat
 from dataset_builders.conquer.scorer import scorer_identity
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.luperson_t_builds import write_people
+from tests.helpers.paths import ROOT
 
 
 def test_the_command_writes_beside_the_scorer_and_the_builder_finds_it(vocabulary, tiny_clip_folder, tmp_path, capsys):
@@ -32,3 +35,18 @@ def test_the_command_writes_beside_the_scorer_and_the_builder_finds_it(vocabular
     truth.write_text(truth.read_text().replace('"gender": "man"', '"gender": "lord"', 1))
     with pytest.raises(UserError, match="gives gender the value 'lord', which the vocabulary 'people'"):
         calibrate.main(options)
+
+
+def test_help_loads_no_torch():
+    """Of this command and of its neighbour, which reads the same rooms."""
+    code = (
+        "import contextlib, sys\n"
+        "from dataset_builders import agreement, calibrate\n"
+        "for command in (agreement, calibrate):\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        command.main(['--help'])\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert "Compare the attributes" in shown.stdout and "Make a scorer's probabilities trustworthy" in shown.stdout

@@ -1,5 +1,9 @@
 """Calibration files: written, read back, refused for another scorer or vocabulary."""
 
+import dataclasses
+import errno
+from pathlib import Path
+
 import pytest
 
 from dataset_builders.conquer.calibration import (
@@ -53,3 +57,23 @@ def test_the_released_calibration_fits_the_released_scorer(vocabulary):
     scorer = ROOT / "unipt" / "clip-tiny"
     found = load_calibration(find_calibration(scorer), scorer_identity(str(scorer)), vocabulary)
     assert found.images == 3000 and list(found.attributes) == list(vocabulary.attributes)
+
+
+def test_a_write_that_is_cut_short_leaves_the_old_calibration(vocabulary, tmp_path, monkeypatch):
+    path = tmp_path / "calibration.json"
+    made = dataclasses.replace(
+        default_calibration(vocabulary), scorer="abc", vocabulary=hash_of_scored(vocabulary), images=7
+    )
+    made.write(path)
+    before = path.read_bytes()
+    write_text = Path.write_text
+
+    def half(self, text, *arguments, **options):
+        write_text(self, text[: len(text) // 2], *arguments, **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="No space left"):
+        dataclasses.replace(made, images=8).write(path)
+    assert path.read_bytes() == before and load_calibration(path, "abc", vocabulary).images == 7
+    assert [file.name for file in tmp_path.iterdir()] == ["calibration.json"]

@@ -1,6 +1,9 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dataset_builders.conquer.scorer import Scorer
 from modeling_unipt.common.user_errors import UserError
@@ -98,3 +101,21 @@ def test_what_is_not_clip_style_is_refused(tmp_path, tiny_unipt_folder, tiny_cli
         Scorer(str(tmp_path / "bare"), vocabulary)
     with pytest.raises(UserError, match="cannot be loaded as a folder or from the Hub"):
         Scorer("nobody/no-such-model", vocabulary)
+
+
+def test_a_model_that_lacks_weights_is_refused(tmp_path, tiny_clip_folder, vocabulary):
+    folder = shutil.copytree(tiny_clip_folder, tmp_path / "clip")
+    weights = load_file(folder / "model.safetensors")
+    del weights["visual_projection.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        UserError, match="the weights of scorer .* are incomplete: 1 are missing, the first visual_proj"
+    ):
+        Scorer(str(folder), vocabulary)
+
+
+def test_a_scorer_of_another_vocabulary_shares_the_weights(scorer, tiny_clip_folder, vocabulary):
+    less = vocabulary.without(["gender"])
+    other = scorer.with_vocabulary(less)
+    assert other.model is scorer.model and scorer.vocabulary is vocabulary
+    torch.testing.assert_close(other.prompt_embeds, Scorer(tiny_clip_folder, less, device="cpu").prompt_embeds)
