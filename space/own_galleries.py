@@ -8,10 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from modeling_unipt import PersonGallery
-from modeling_unipt.common.image_files import read_image
 from modeling_unipt.common.user_errors import UserError
 from unipt_space.people import People
 from unipt_space.served_model import ServedModel
@@ -116,7 +113,9 @@ class OwnGalleries:
                 shutil.rmtree(own.folder, ignore_errors=True)
         if own.gone:
             raise Gone
-        own.people = People(gallery, _reader(own.folder / "images"), "your gallery", self.model)
+        # In the index for download no folder is named, because the user's own copies lie elsewhere.
+        gallery.folder = str(own.folder / "images")
+        own.people = People(gallery, gallery.image_of, "your gallery", self.model)
         return own
 
     def of(self, session: str) -> OwnGallery:
@@ -167,7 +166,3 @@ class OwnGalleries:
                 idle = [session for session, own in self._of.items() if now - own.used > IDLE_SECONDS]
             for session in idle:
                 self.forget(session)
-
-
-def _reader(folder: Path) -> Callable[[str], Image.Image]:
-    return lambda name: read_image(folder / name)

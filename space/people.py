@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from modeling_unipt import PersonGallery
-from modeling_unipt.common.image_files import read_image
+from modeling_unipt.common.image_files import UnreadableImage
 from modeling_unipt.common.user_errors import UserError, first_line
 from modeling_unipt.gallery import SearchResult
 from modeling_unipt.heat_map import overlay
@@ -24,6 +24,7 @@ MOST_RESULTS = 50
 MOST_CHARACTERS = 2000
 MOST_PHRASES = 8
 THUMBNAILS_KEPT = 1024
+MISSING_IMAGE = Image.new("RGB", (64, 160), (154, 165, 177))
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class People:
     """A gallery with its images.
 
     Args:
-        image_of: gives the image that has this name in the gallery.
+        image_of: gives the image at this place of the gallery.
         origin: what the gallery is, in words for the user.
         model: the model that made the gallery.
 
@@ -53,7 +54,7 @@ class People:
     """
 
     def __init__(
-        self, gallery: PersonGallery, image_of: Callable[[str], Image.Image], origin: str, model: ServedModel
+        self, gallery: PersonGallery, image_of: Callable[[int], Image.Image], origin: str, model: ServedModel
     ) -> None:
         self.gallery = gallery
         self.origin = origin
@@ -70,12 +71,20 @@ class People:
         """The image at place ``index`` of the gallery.
 
         Raises:
-            UserError: there is no such image.
+            UserError: there is no such image, or its file is gone or damaged.
         """
-        return self._image_of(self.names[self.place(index)])
+        index = self.place(index)
+        try:
+            return self._image_of(index)
+        except UnreadableImage as error:
+            raise UserError(f"{self.names[index]} cannot be shown: {error}") from None
 
     def _thumbnail(self, index: int) -> str:
-        return data_url(self.image(index), THUMBNAIL)
+        try:
+            return data_url(self.image(index), THUMBNAIL)
+        except UserError:
+            # One lost file must not spoil the results that it is among. A click on it says what is wrong.
+            return data_url(MISSING_IMAGE, THUMBNAIL)
 
     def search(self, query: str, top_k: int, where: Mapping[str, Sequence[Any]] | None = None) -> list[SearchResult]:
         """The ``top_k`` images that fit a description best, the best first.
@@ -166,12 +175,8 @@ def load_people(folder: str | None, name: str | None) -> People:
     if not folder:
         return load_sample(name or here_or_hub(MODEL))
     gallery = PersonGallery.load(folder, name, device=device())
-    return People(
-        gallery,
-        lambda file_name: read_image(Path(gallery.folder, file_name)),
-        f"the gallery {Path(folder).name}",
-        ServedModel(gallery.model, gallery.processor),
-    )
+    model = ServedModel(gallery.model, gallery.processor)
+    return People(gallery, gallery.image_of, f"the gallery {Path(folder).name}", model)
 
 
 def load_sample(name: str) -> People:
@@ -190,10 +195,12 @@ def load_sample(name: str) -> People:
             "UNIPT_GALLERY"
         ) from None
     gallery = PersonGallery.from_dataset(filterable(rows), (model, processor))
+    # The gallery leaves out what it cannot read and what comes twice, so its places are not the rows' numbers.
     row_of = {image_id: row for row, image_id in enumerate(rows["image_id"])}
+    row_at = [row_of[name] for name in gallery.file_names]
     return People(
         gallery,
-        lambda image_id: rows[row_of[image_id]]["image"],
+        lambda index: rows[row_at[index]]["image"],
         "the sample of synthetic people, luperson-t",
         ServedModel(model, processor),
     )

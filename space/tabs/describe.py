@@ -176,11 +176,12 @@ def _stages(description: Description, stated: Sequence[Fact], unsure: Sequence[F
             f"probability is {surest.probabilities[surest.most_probable]:.1%}, and its threshold is "
             f"{surest.threshold:.0%}."
         )
-    scores = ", ".join(f"{score:.2f}" for _, score in description.captions)
+    scores = [f"{score:.2f}" for _, score in description.captions]
     combine = (
         f"<b>Combine.</b> There are {description.template_count:,} sentence templates. "
         f"{len(description.captions)} were drawn from those that the stated facts can fill. The captions share the "
-        f"facts among them. The scorer gives their similarities to the image as {scores}."
+        f"facts among them. Their similarities to the image, by the scorer, are {', '.join(scores[:-1])} and "
+        f"{scores[-1]}."
     )
     return f'<ol class="stages"><li>{divide}</li><li>{conquer}</li><li>{combine}</li></ol>'
 

@@ -56,23 +56,21 @@ def test_default_folders_are_looked_for_beside_the_started_program_then_in_the_w
     """Also from the wheel, whose files lie in site-packages."""
     beside = tmp_path / "space"
     working = tmp_path / "working"
-    working.mkdir()
-    beside.mkdir()
-    program = beside / "app.py"
-    program.write_text("from unipt_space.settings import here_or_hub; print(here_or_hub('a/b', 'hub/b'))")
-
-    def found():
-        environment = {"PYTHONPATH": str(site)}
-        done = subprocess.run(
-            [sys.executable, program], cwd=working, env=environment, capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    assert found() == "hub/b"
-    (working / "a" / "b").mkdir(parents=True)
-    assert found() == str(working / "a" / "b")
-    (beside / "a" / "b").mkdir(parents=True)
-    assert found() == str(beside / "a" / "b")
+    for folder in (beside, working):
+        folder.mkdir()
+    look_three_times = f"""
+from pathlib import Path
+from unipt_space.settings import here_or_hub
+print(here_or_hub("a/b", "hub/b"))
+for folder in ({str(working)!r}, {str(beside)!r}):
+    Path(folder, "a", "b").mkdir(parents=True)
+    print(here_or_hub("a/b", "hub/b"))
+"""
+    (beside / "app.py").write_text(look_three_times)
+    program = [sys.executable, beside / "app.py"]
+    environment = {"PYTHONPATH": str(site)}
+    done = subprocess.run(program, cwd=working, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["hub/b", str(working / "a" / "b"), str(beside / "a" / "b")]
 
 
 def test_the_uploaded_files_run_without_the_clone(site, tmp_path):

@@ -195,6 +195,11 @@ def test_galleries_belong_to_their_sessions_and_go_with_them(send, tmp_path, tin
         with pytest.raises(UserError, match="no such image"):
             people.alike(3, 5)
         assert people.image(0).height == 96
+        lost = people.names[1]
+        (galleries.of(session).folder / "images" / lost).unlink()
+        with pytest.raises(UserError, match=f"{lost} cannot be shown: is gone"):
+            people.image(1)
+        assert people.thumbnail(1).startswith("data:image/jpeg") and people.thumbnail(1) != people.thumbnail(0)
     with pytest.raises(UserError, match="no gallery of yours"):
         galleries.people_of("third")
     galleries.forget("one")
