@@ -1,5 +1,6 @@
 """The loop that pre-training and fine-tuning share: steps, log, checkpoints, exact resume."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,6 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.logging import get_logger
 from tqdm import tqdm
 
 from modeling_unipt.common.user_errors import UserError
@@ -18,7 +18,7 @@ from unipt_train.engine.joint_batch import joint_backward
 from unipt_train.engine.progress import LogLine, Progress
 from unipt_train.objectives.base import Objective, Tensors
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 IDS_TOLD = 8
 
 
@@ -118,7 +118,7 @@ def run_training(
             progress.save()
     bar.close()
     truncated = progress.truncated_everywhere()
-    if truncated:
+    if truncated and accelerator.is_main_process:
         seen = progress.step * batches.batch_size
         logger.info("%s of %s captions were longer than the model reads and were truncated", truncated, seen)
     return objective, progress.log

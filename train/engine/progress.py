@@ -1,5 +1,6 @@
 """How far a run is: steps done, the log so far, and what the next line of the log will be made of."""
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,11 @@ from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.logging import get_logger
 
 from unipt_train.engine.checkpoints import find_checkpoints, load_checkpoint, save_checkpoint
 from unipt_train.objectives.base import Tensors
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 Returned = TypeVar("Returned")
 LogLine = dict[str, float]
 
@@ -53,7 +53,8 @@ class Progress:
         self._since_step = kept["since_step"]
         # The number kept is that of all processes; only one may go on counting from it.
         self._truncated = kept["truncated"] if self.accelerator.is_main_process else 0
-        logger.info("resuming at step %s from %s", self.step, checkpoint)
+        if self.accelerator.is_main_process:
+            logger.info("resuming at step %s from %s", self.step, checkpoint)
 
     def add(self, losses: Tensors, truncated: int | torch.Tensor) -> None:
         """Count a step with its losses, in which this process has cut ``truncated`` captions."""

@@ -1,5 +1,6 @@
 """From a claimed output folder to a finished one: settings, tracker, weights, log and curve."""
 
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.logging import get_logger
 from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel
 
@@ -19,7 +19,7 @@ from unipt_train.engine.checkpoints import CHECKPOINTS
 from unipt_train.engine.progress import LogLine
 from unipt_train.engine.run_arguments import TRACKING
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 LOG = "training_log.json"
 CURVE = "loss_curve.png"
 

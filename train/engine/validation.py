@@ -1,5 +1,6 @@
 """Choosing the checkpoint of a training run by Rank-1 on people who are neither trained on nor tested on."""
 
+import logging
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.logging import get_logger
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
@@ -22,7 +22,7 @@ from unipt_train.data.loading import rows_of
 from unipt_train.engine.checkpoints import CHECKPOINTS, find_checkpoints
 from unipt_train.evaluation.measure import embed_rows, measure
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 RECORD = "validation.json"
 # The second is what load_dataset makes of a file val.parquet without a card.
 DEFAULT_SPLITS = ("val", "validation")

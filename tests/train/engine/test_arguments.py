@@ -1,9 +1,13 @@
 """YAML defaults, command-line overrides, and the sentence for an unknown key."""
 
+import os
+from dataclasses import dataclass
+
 import pytest
 
 from modeling_unipt.common.user_errors import UserError
-from unipt_train.engine.arguments import parse_arguments, require
+from tests.helpers.paths import ROOT
+from unipt_train.engine.arguments import option, parse_arguments, part_of, require
 from unipt_train.engine.run_arguments import PretrainArguments
 
 PAPER = {
@@ -23,6 +27,20 @@ PAPER = {
     "warmup_ratio": 0.1,
     "scheduler": "linear",
 }
+
+
+# build_settings.json of version 0.1, written in the root of the clone by
+# python train/pretrain.py --config train/configs/pretrain_tiny.yaml --dataset luperson-t --max_steps 2 --batch_size 32
+WRITTEN_BY_0_1 = {
+    "attn_implementation": "eager", "attribute_loss_weight": 0.0, "attributes": None, "batch_size": 32,
+    "caption_recipe": "best", "centre_embeddings": True, "dataset": "luperson-t", "epochs": 15,
+    "exclude_repeats": False, "fresh_captions": False, "image_height": 192, "image_width": 64,
+    "learnable_logit_scale": True, "learning_rate": 0.001, "logit_scale": 14.3, "mask_contrast": False,
+    "max_grad_norm": 1.0, "max_steps": 2, "max_text_tokens": 100, "mlm_loss_weight": 1.0, "muon_learning_rate": 0.02,
+    "precision": "no", "projection_dim": 192, "random_init": True, "scheduler": "cosine", "seed": 0, "split": "train",
+    "text_model": "train/configs/bert-tiny", "vision_model": "train/configs/vit-tiny", "warmup_ratio": 0.05,
+    "weigh_negatives": False, "weight_decay": 0.01,
+}  # fmt: skip
 
 
 def parse(tmp_path, text, *more):
@@ -105,3 +123,79 @@ def test_the_full_size_best_recipe_differs_from_the_papers_by_the_options_of_the
 def test_a_missing_option_is_named(tmp_path):
     with pytest.raises(UserError, match="--dataset is needed"):
         require(parse(tmp_path, "batch_size: 4\n"), "dataset")
+
+
+def test_a_part_of_the_arguments_has_the_fields_of_a_small_dataclass(tmp_path):
+    @dataclass(frozen=True)
+    class Size:
+        image_height: int
+        batch_size: int
+
+    assert part_of(parse(tmp_path, "batch_size: 4\n"), Size) == Size(384, 4)
+
+
+@dataclass
+class Names:
+    """A command that reads models and a dataset, and writes."""
+
+    model: list[str] | None = option(None, "some models")
+    dataset: str | None = option(None, "a dataset")
+    output_dir: str | None = option(None, "a folder to write")
+    split: str | None = option(None, "a split")
+
+
+@pytest.fixture
+def read_names(tmp_path, monkeypatch):
+    """A function of the text of a YAML file to its arguments; the file lies beside folders a, b and train, and the
+    current folder, which has a folder b too, is another one."""
+    for name in ("recipes/a", "recipes/b", "recipes/train", "here/b"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+
+    def read(text, *more, config="../recipes/names.yaml"):
+        (tmp_path / "recipes" / "names.yaml").write_text(text)
+        return parse_arguments(Names, "Doc.", ["--config", config, *more])
+
+    return read
+
+
+def test_a_name_in_a_yaml_file_means_what_lies_beside_it(read_names, tmp_path):
+    recipes = tmp_path / "recipes"
+    assert read_names("dataset: a\n").dataset == str(recipes / "a")
+    assert read_names("model: [a, b]\n").model == [str(recipes / "a"), str(recipes / "b")]
+
+
+@pytest.mark.parametrize("name", ["unipt/unipt-tiny", "../here/b", "/nowhere/a"])
+def test_other_names_in_a_yaml_file_stay_as_they_are(read_names, name):
+    assert read_names(f"dataset: {name}\n").dataset == name
+
+
+def test_only_what_is_read_is_looked_for_beside_a_yaml_file(read_names):
+    arguments = read_names("output_dir: a\nsplit: train\n")
+    assert (arguments.output_dir, arguments.split) == ("a", "train")
+
+
+def test_a_name_on_the_command_line_means_what_lies_in_the_current_folder(read_names):
+    assert read_names("dataset: a\n", "--dataset", "b").dataset == "b"
+
+
+def test_below_the_current_folder_a_name_is_relative_to_it(read_names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_names("dataset: a\n", config="recipes/names.yaml").dataset == os.path.join("recipes", "a")
+    monkeypatch.chdir(tmp_path / "recipes")
+    assert read_names("dataset: ./a\n", config="names.yaml").dataset == "./a"
+    (tmp_path / "recipes" / "link").symlink_to(tmp_path / "recipes" / "a")
+    assert read_names("dataset: link\n", config=str(tmp_path / "recipes" / "names.yaml")).dataset == "link"
+
+
+@pytest.mark.parametrize("config", ["pretrain_tiny.yaml", "train/configs/pretrain_tiny.yaml"])
+def test_in_the_clone_a_recipe_has_the_settings_that_it_had_in_version_0_1(config, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    options = ["--dataset", "luperson-t", "--max_steps", "2", "--batch_size", "32", "--precision", "no"]
+    arguments = parse_arguments(PretrainArguments, "Doc.", ["--config", config, *options])
+    assert arguments.settings() == WRITTEN_BY_0_1
+
+
+def test_elsewhere_a_recipe_finds_its_encoders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe("pretrain_tiny.yaml").vision_model == str(ROOT / "train" / "configs" / "vit-tiny")

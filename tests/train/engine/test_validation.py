@@ -262,3 +262,12 @@ def test_a_model_with_prototypes_is_not_trained_without_them(whole, benchmark, t
 def test_weights_that_are_no_longer_finite_stop_with_one_sentence(tiny_unipt_folder, benchmark, tmp_path):
     with pytest.raises(UserError, match=r"step 1 cannot be measured on validation: .*NaN or infinity.*are kept"):
         tune(tiny_unipt_folder, benchmark, tmp_path / "out", vision_learning_rate="nan", eval_steps=1, warmup_ratio=0)
+
+
+def test_a_mistake_in_the_validation_rows_is_told_as_it_is(tiny_unipt_folder, benchmark, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise UserError("none of the images has a caption")
+
+    monkeypatch.setattr(validation, "embed_rows", refuse)
+    with pytest.raises(UserError, match="^none of the images has a caption$"):
+        tune(tiny_unipt_folder, benchmark, tmp_path / "out", eval_steps=1, max_steps=1)
