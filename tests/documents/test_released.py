@@ -1,12 +1,22 @@
 """What the repository ships: sample dataset, tiny CLIP and tiny model load by their names and are as good as stated."""
 
+import json
 import re
 import subprocess
 import sys
 
+import datasets
 import pytest
+from PIL import Image
 
+from dataset_builders.conquer.paper_recipe import decide
+from dataset_builders.conquer.scorer import Scorer
+from dataset_builders.divide.reading import load_vocabulary
+from dataset_builders.measure.agreement import agreement
+from dataset_builders.measure.truth import read_truth
 from tests.helpers.paths import ROOT
+from unipt_train import release
+from unipt_train.publishing.card import CARDS
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +33,6 @@ def world(tmp_path_factory):
 
 
 def test_the_sample_dataset_loads_by_name_and_streams(monkeypatch):
-    import datasets
-
     monkeypatch.chdir(ROOT)
     rows = datasets.load_dataset("luperson-t", split="train")
     assert 900 <= len(rows) <= 1100
@@ -39,18 +47,23 @@ def test_the_sample_dataset_loads_by_name_and_streams(monkeypatch):
 
 def test_the_released_code_is_the_packages_own():
     for path in (ROOT / "unipt" / "unipt-tiny").glob("*.py"):
-        assert path.read_bytes() == (ROOT / "modeling_unipt" / path.name).read_bytes(), "make release again"
+        assert path.read_bytes() == (ROOT / "modeling_unipt" / path.name).read_bytes(), "run `make hub-code`"
+
+
+def test_the_cards_are_what_the_release_would_write_today(monkeypatch):
+    """Words change in train/cards and in the code; the numbers stay those that were measured."""
+    monkeypatch.setattr(release, "MACHINE", "x86_64, two CPU cores, no accelerator")
+    card = (ROOT / "unipt" / "clip-tiny" / "README.md").read_text(encoding="utf-8")
+    table = card[card.index("| required field") : card.index("\n\n`python -m dataset_builders.calibrate`")]
+    assert card == release.fill_card("clip-tiny", table=table)
+    card = (ROOT / "unipt" / "unipt-tiny" / "README.md").read_text(encoding="utf-8")
+    oracle = float(re.search(r"reaches ([\d.]+) % Rank-1", card).group(1))
+    assert release.about_unipt_tiny(oracle).strip() in card
+    for words in re.split(r"\$\w+", (CARDS / "unipt.md").read_text(encoding="utf-8")):
+        assert words in card
 
 
 def test_the_tiny_clip_is_as_good_as_its_card_says_on_new_people(world):
-    from PIL import Image
-
-    from dataset_builders.conquer.paper_recipe import decide
-    from dataset_builders.conquer.scorer import Scorer
-    from dataset_builders.divide.reading import load_vocabulary
-    from dataset_builders.measure.agreement import agreement
-    from dataset_builders.measure.truth import read_truth
-
     truth = read_truth(world / "truth.jsonl")
     vocabulary = load_vocabulary()
     scorer = Scorer(str(ROOT / "unipt" / "clip-tiny"), vocabulary)
@@ -63,8 +76,6 @@ def test_the_tiny_clip_is_as_good_as_its_card_says_on_new_people(world):
 
 
 def test_the_tiny_model_is_as_good_as_its_card_says_on_new_people(world, tmp_path):
-    import json
-
     dataset, results = tmp_path / "cuhk-pedes", tmp_path / "results.json"
     for command in (
         ["-m", "dataset_builders.benchmarks", "cuhk-pedes", "--source", world, "--output", dataset]
@@ -84,8 +95,6 @@ def test_the_tiny_model_is_as_good_as_its_card_says_on_new_people(world, tmp_pat
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_demo_shows_what_pretraining_is_worth(tmp_path):
-    import json
-
     subprocess.run([sys.executable, "train/demo.py", "--output", tmp_path], cwd=ROOT, check=True, timeout=1440)
     rows = {row["name"]: row for row in json.loads((tmp_path / "results.json").read_text())}
     chance = 100 / rows["untrained"]["identities"]
