@@ -36,6 +36,7 @@ PARTS = {
 
 def machine() -> dict[str, Any]:
     """What the figures are measured on, JSON-able."""
+    # Only who measures should wait for it.
     import torch
 
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]

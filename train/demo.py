@@ -16,7 +16,10 @@ from pathlib import Path
 
 from modeling_unipt.common.atomic_files import write_json
 from modeling_unipt.common.user_errors import UserError, run_command
+from unipt_train.evaluation.report import text_table
 from unipt_train.studies.commands import require_clone
+from unipt_train.studies.demo_stages import stages
+from unipt_train.studies.running import run_stages
 
 # What each model of the stage "Evaluate" is, in the order in which it measures them.
 ROWS = (
@@ -45,11 +48,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.seed < 0:
         raise UserError(f"--seed {arguments.seed} must not be negative")
     require_clone()
-
-    from unipt_train.evaluation.report import text_table
-    from unipt_train.studies.demo_stages import stages
-    from unipt_train.studies.running import run_stages
-
     output = Path(arguments.output)
     work = output / f"seed-{arguments.seed}"
     work.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,10 @@ import yaml
 
 from modeling_unipt.common.user_errors import run_command
 from modeling_unipt.common.words import markdown_table
+from unipt_train.evaluation.report import METRICS
 from unipt_train.studies.commands import PYTHON, ROOT, evaluate, require_clone
 from unipt_train.studies.demo_stages import FINETUNING_CONFIG, finetune
+from unipt_train.studies.results import oracle_rank_1, write_results
 from unipt_train.studies.running import Stage, run_stages
 
 TWICE = "from scratch, twice the steps"
@@ -77,9 +79,6 @@ def measure(seed: int, output: str) -> dict[str, Any]:
     Returns:
         An entry for :func:`markdown`.
     """
-    from unipt_train.evaluation.report import METRICS
-    from unipt_train.studies.results import oracle_rank_1
-
     demo = [*PYTHON, "train/demo.py", "--seed", str(seed), "--output", output]
     subprocess.run(demo, cwd=ROOT, check=True)
     work = f"{output}/seed-{seed}"
@@ -101,9 +100,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
     require_clone()
-
-    from unipt_train.studies.results import write_results
-
     seeds = [measure(seed, arguments.work) for seed in arguments.seeds]
     page = markdown(seeds)
     write_results(arguments.output, seeds, page)

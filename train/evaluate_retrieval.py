@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from modeling_unipt.common.atomic_files import write_json, write_text
 from modeling_unipt.common.contact_sheet import check_sheet_path
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, require
+from unipt_train.evaluation.report import benchmark_title, markdown, text_table
 
 
 @dataclass
@@ -70,14 +72,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(EvaluateArguments, __doc__, argv)
     check(arguments)
 
+    # Loads torch and its libraries, for which --help and a mistake in the options should not wait.
     import torch
 
-    from modeling_unipt.common.atomic_files import write_json, write_text
     from unipt_train.data.loading import load_rows
     from unipt_train.evaluation.measure import embed_rows, measure, training_setting
     from unipt_train.evaluation.models import BaselineProcessor, count_truncated, load_model, text_limit
     from unipt_train.evaluation.query_sheet import write_query_sheet
-    from unipt_train.evaluation.report import benchmark_title, markdown, text_table
     from unipt_train.metrics.person_retrieval.person_retrieval import DIRECTIONS
 
     # Everything is loaded before anything is measured, so that a mistyped last name costs no hour of embedding.

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, require
+from unipt_train.publishing.card import ABOUT, Facts, read_records, write_model_card
+from unipt_train.publishing.hub_model import HubModel
 
 
 @dataclass
@@ -45,9 +47,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     require(arguments, "model", "evaluation")
     if arguments.private and not arguments.push_to_hub:
         raise UserError("--private belongs to --push-to-hub")
-
-    from unipt_train.publishing.card import ABOUT, Facts, read_records, write_model_card
-    from unipt_train.publishing.hub_model import HubModel
 
     about = ABOUT
     if arguments.about:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modeling_unipt.common.output_folders import finish_output, start_output
 from modeling_unipt.common.user_errors import UserError, run_command
+from modeling_unipt.loading import load_unipt
 
 logger = logging.getLogger(__name__)
 OF_TEXT = ("text_model.", "text_projection.")
@@ -27,9 +28,6 @@ def mix_encoders(vision: str, text: str, output: Path | str) -> None:
     Raises:
         UserError: a model cannot be loaded, or the two differ in architecture.
     """
-    # Loading torch takes seconds, which --help should not.
-    from modeling_unipt.loading import load_unipt
-
     folder = start_output(output, {"command": "mix", "vision": vision, "text": text, "output": str(output)})
     if folder is None:
         return
