@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from modeling_unipt import UniPTModel
+from modeling_unipt.cli import main
 from tests.helpers.paths import ROOT
+from tests.helpers.people import draw_person
 
 
 def unipt(*arguments, cwd=ROOT):
@@ -35,8 +38,6 @@ def refusal(*arguments):
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory, tiny_unipt_folder):
     """(gallery, image folder) as `unipt index` leaves them."""
-    from tests.helpers.people import draw_person
-
     folder = tmp_path_factory.mktemp("cli")
     (folder / "crops").mkdir()
     for index in range(4):
@@ -65,8 +66,6 @@ def test_search_prints_json_and_writes_a_contact_sheet(indexed, tmp_path):
 
 def run_in_process(capsys, *arguments):
     """The same command without a new interpreter: (exit status, stdout, stderr)."""
-    from modeling_unipt.cli import main
-
     with pytest.raises(SystemExit) as stopped:
         main(list(map(str, arguments)))
     return stopped.value.code, *capsys.readouterr()
@@ -96,8 +95,6 @@ def answer(capsys, *arguments):
 
 
 def test_add_remove_and_info_tell_what_they_did(gallery, indexed, tmp_path, capsys):
-    from tests.helpers.people import draw_person
-
     more = tmp_path / "more"
     more.mkdir()
     draw_person(20).save(more / "new.png")
@@ -177,8 +174,6 @@ def test_search_by_image_by_both_and_by_metadata(image_folder, tiny_unipt_folder
 
 
 def test_another_model_is_refused_with_both_names(gallery, tiny_config, tiny_processor, tmp_path, capsys):
-    from modeling_unipt import UniPTModel
-
     UniPTModel(tiny_config()).save_pretrained(tmp_path / "other")
     tiny_processor.save_pretrained(tmp_path / "other")
     capsys.readouterr()
@@ -190,8 +185,6 @@ def test_another_model_is_refused_with_both_names(gallery, tiny_config, tiny_pro
 
 def test_a_killed_index_goes_on_where_it_was(tiny_unipt_folder, tmp_path, capsys):
     """kill -9 after the second segment; the same command ends as one that was never killed."""
-    from tests.helpers.people import draw_person
-
     (tmp_path / "crops").mkdir()
     for index in range(12):
         draw_person(index).save(tmp_path / "crops" / f"{index:02d}.png")

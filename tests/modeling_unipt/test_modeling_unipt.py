@@ -12,8 +12,11 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertModel,
+    CLIPVisionConfig,
     CLIPVisionModel,
+    DeiTConfig,
     DeiTModel,
+    ViTConfig,
     ViTModel,
 )
 
@@ -427,8 +430,6 @@ FULL_SIZE = {
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_full_size_encoders_take_a_step_at_384_by_128(family, tmp_path):
-    from transformers import CLIPVisionConfig, DeiTConfig, ViTConfig
-
     classes = {"vit": ViTConfig, "deit": DeiTConfig, "clip": CLIPVisionConfig}
     VISION_CLASSES[family](classes[family](patch_size=16, **FULL_SIZE[family])).save_pretrained(tmp_path / family)
     BertForMaskedLM(BertConfig()).save_pretrained(tmp_path / "bert-base")

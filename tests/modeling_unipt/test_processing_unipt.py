@@ -7,7 +7,7 @@ from PIL import Image
 from transformers import AutoProcessor, AutoTokenizer, BertTokenizer
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
-from modeling_unipt import UniPTImageProcessor, UniPTProcessor
+from modeling_unipt import UniPTImageProcessor, UniPTModel, UniPTProcessor
 
 
 def test_defaults_are_the_papers():
@@ -74,8 +74,6 @@ def test_long_texts_are_cut_at_100_tokens(tiny_processor):
 
 
 def test_texts_and_images_together_feed_the_model(tiny_processor, tiny_config):
-    from modeling_unipt import UniPTModel
-
     inputs = tiny_processor(text=["a man", "a woman"], images=[Image.new("RGB", (9, 9))], return_tensors="pt")
     assert UniPTModel(tiny_config())(**inputs).logits_per_text.shape == (2, 1)
 

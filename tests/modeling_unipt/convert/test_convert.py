@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional as F
+from transformers import AutoTokenizer, BertConfig, BertModel, CLIPConfig, CLIPModel
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
+from modeling_unipt import UniPTForPreTraining
 from modeling_unipt.cli import make_parser
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.configuration_unipt import POOLINGS
 from modeling_unipt.loading import load_unipt
+from modeling_unipt.modeling_unipt import pool_tokens
 from tests.helpers.people import draw_person
 
 WIDTH, LAYERS, PROJECTION = 64, 2, 24
@@ -99,8 +104,6 @@ def authors_image_embeds(state, pixels):
 
 
 def authors_text_embeds(state, input_ids):
-    from transformers import BertConfig, BertModel
-
     config = BertConfig(
         vocab_size=len(state["mlm_score.bias"]), hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=1,
         intermediate_size=96, max_position_embeddings=64,
@@ -114,8 +117,6 @@ def authors_text_embeds(state, input_ids):
 
 
 def test_the_authors_checkpoint_embeds_as_their_code_does(tiny_tokenizer, tokenizer_folder, tmp_path, capsys, caplog):
-    from modeling_unipt import UniPTForPreTraining
-
     state = authors_state(len(tiny_tokenizer)) | {"transformer.mystery": torch.ones(1)}
     torch.save({"state_dict": state, "epoch": 14, "global_step": 7, "optimizer_states": [{}]}, tmp_path / "last.ckpt")
     convert("authors", tmp_path / "last.ckpt", "--output", tmp_path / "out", "--tokenizer", tokenizer_folder)
@@ -142,8 +143,6 @@ def test_the_authors_checkpoint_embeds_as_their_code_does(tiny_tokenizer, tokeni
 def test_an_untied_decoder_keeps_its_own_values_and_a_missing_one_is_told(
     tokenizer_folder, tiny_tokenizer, tmp_path, capsys
 ):
-    from modeling_unipt import UniPTForPreTraining
-
     state = authors_state(len(tiny_tokenizer))
     state["mlm_score.decoder.weight"] = torch.randn_like(state["mlm_score.decoder.weight"])
     torch.save({"state_dict": state}, tmp_path / "a.ckpt")
@@ -161,8 +160,6 @@ def test_an_untied_decoder_keeps_its_own_values_and_a_missing_one_is_told(
 @pytest.fixture
 def clip(tiny_clip_folder):
     """A CLIP with heads of 64, on the tokenizer of ``tiny_clip_folder``, and its tensors in OpenAI's names."""
-    from transformers import AutoTokenizer, CLIPConfig, CLIPModel
-
     tokenizer = AutoTokenizer.from_pretrained(tiny_clip_folder)
     size = {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 1, "intermediate_size": 4 * WIDTH}
     special = {
@@ -241,9 +238,6 @@ def clip_image_embeds(model, pixels):
 
 
 def test_clip_keeps_its_embeddings_from_a_folder_and_from_openais_names(clip, tiny_clip_folder, tmp_path, capsys):
-    from transformers import AutoTokenizer, CLIPModel
-    from transformers.models.auto.image_processing_auto import AutoImageProcessor
-
     model, state = clip
     torch.save(state, tmp_path / "clip.pt")
     convert("clip", tmp_path / "clip.pt", "--output", tmp_path / "file", "--tokenizer", tiny_clip_folder)
@@ -267,8 +261,6 @@ def test_clip_keeps_its_embeddings_from_a_folder_and_from_openais_names(clip, ti
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_irra_keeps_its_embeddings_and_its_grid(clip, tiny_clip_folder, tmp_path, suffix, capsys):
-    from safetensors.torch import save_file
-
     model, state = clip
     positions = torch.randn(1 + 6 * 2, WIDTH).half().float()  # of images of 96 x 32
     state["visual.positional_embedding"] = positions
@@ -353,8 +345,6 @@ def test_mistakes_are_told(clip, tiny_clip_folder, tiny_unipt_folder, tokenizer_
 
 
 def test_the_last_token_is_the_texts_and_the_first_the_images():
-    from modeling_unipt.modeling_unipt import pool_tokens
-
     tokens = torch.arange(24.0).reshape(2, 4, 3)
     mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])
     assert torch.equal(pool_tokens(tokens, mask, "class"), torch.stack([tokens[0, 1], tokens[1, 3]]))
