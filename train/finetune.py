@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(FinetuneArguments, __doc__, argv)
     check(arguments)
 
-    # Loads torch and its libraries, for which --help and a mistake in the options should not wait.
+    # These load accelerate, datasets and more, for which --help and a mistake in the options should not wait.
     from accelerate.utils import set_seed
 
     from modeling_unipt.loading import load_unipt

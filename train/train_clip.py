@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     truth = read_truth(Path(arguments.renders, "truth.jsonl"))
     held_out = read_truth(Path(arguments.held_out, "truth.jsonl"))
 
-    # Loads torch and its libraries, for which --help and a missing folder should not wait.
+    # These load torch and more, for which --help and a missing folder should not wait.
     import torch
     from transformers import CLIPImageProcessor, CLIPProcessor, set_seed
 

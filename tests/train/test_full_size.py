@@ -63,7 +63,7 @@ def full_size(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pseudo_texts(full_size, tmp_path_factory):
-    """LUPerson-T of eight pictures, built with a full-size CLIP ViT-B/16."""
+    """LUPerson-T of eight images, built with a full-size CLIP ViT-B/16."""
     folder = tmp_path_factory.mktemp("crops")
     for index in range(8):
         draw_person(index, height=256, width=96).save(folder / f"{index}.jpg")

@@ -92,7 +92,7 @@ def test_padding_reaches_the_longest_text_and_is_marked():
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1", "I;16"])
-def test_pictures_of_any_mode_become_samples(tiny_processor, mode):
+def test_images_of_any_mode_become_samples(tiny_processor, mode):
     from PIL import Image
 
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 32, 3), dtype=np.uint8)).convert("L")
@@ -109,7 +109,7 @@ class Rows(list):
 
 
 def test_samples_of_a_batch_are_those_that_are_made_alone(tiny_processor):
-    """Pictures of two sizes; several captions each, so that what is drawn shows."""
+    """Images of two sizes; several captions each, so that what is drawn shows."""
     import datasets
     from PIL import Image
 
