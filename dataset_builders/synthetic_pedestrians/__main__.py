@@ -23,9 +23,10 @@ every image, and the pixel box of each attribute that can be seen. The same seed
 of workers. On another kind of CPU a few pixels may differ by a few levels.
 
 Domain "street" sees people from the height of a head, in daylight, and describes them in a sentence or two. Domain
-"station" sees the people of its seed from under the ceiling of a hall: its cameras are nearer and steeper, its light
-comes from lamps above, its dyes differ, its images are coarser, and its captions are longer and use other sentences. To
-measure transfer, train in one domain and test in the other. Give them different seeds, so that nobody is in both."""
+"station" sees them from under the ceiling of a hall: its cameras are nearer and steeper, its light comes from lamps
+above, its dyes differ, its images are coarser, and its captions are longer and use other sentences. A seed stands for
+the same people in both domains. To measure transfer, train in one domain and test in the other, with different seeds,
+so that nobody is in both."""
 
 EPILOG = """\
 example:
@@ -40,7 +41,10 @@ example:
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    pass
+    """Shows defaults, but not "(default: None)" for what is required or computed."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

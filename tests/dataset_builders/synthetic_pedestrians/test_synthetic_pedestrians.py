@@ -367,7 +367,7 @@ def test_command_line_fails_without_traceback_and_helps():
         failed.returncode == 2 and failed.stderr.startswith("error: --identities") and "Traceback" not in failed.stderr
     )
     shown = subprocess.run([*run, "--help"], capture_output=True, text=True).stdout
-    assert "example:" in shown and "default: 192" in shown
+    assert "example:" in shown and "default: 192" in shown and "None" not in shown
     wrong = subprocess.run([*run, "--output", "x", "--domain", "beach"], capture_output=True, text=True)
     assert wrong.returncode == 2 and "argument --domain: invalid choice: 'beach'" in wrong.stderr
     assert "street" in wrong.stderr and "station" in wrong.stderr and "Traceback" not in wrong.stderr
