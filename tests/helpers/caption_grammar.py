@@ -1,6 +1,7 @@
-"""Rules of English that every caption must keep; a helper of the tests, which gives it a domain's words."""
+"""Rules of English that every caption must keep, for the words of any domain."""
 
 import re
+from collections.abc import Iterable
 
 SENTENCES = re.compile(r"[A-Z][a-z0-9'-]*(?:,? [a-z0-9'-]+)*\.(?: [A-Z][a-z0-9'-]*(?:,? [a-z0-9'-]+)*\.)*")
 LINKS = "and|with|in|of|to|by|beside|next|wearing|carrying|holding|dressed|wears?|carr(?:y|ies)|holds?|is|are|has|have"
@@ -13,11 +14,17 @@ class Grammar:
     Args:
         subjects: nouns that a sentence may be about, in the singular.
         modifiers: words that may stand between an article and a noun.
-        singular, uncounted: nouns that take an article, and nouns that take none (plurals and what is not counted).
+        singular: nouns that take an article.
+        uncounted: nouns that take none: plurals and what is not counted.
     """
 
-    def __init__(self, subjects, modifiers, singular, uncounted):
-        subjects, modifiers, singular, uncounted = ("|".join(w) for w in (subjects, modifiers, singular, uncounted))
+    def __init__(
+        self, subjects: Iterable[str], modifiers: Iterable[str], singular: Iterable[str], uncounted: Iterable[str]
+    ) -> None:
+        subjects = "|".join(subjects)
+        modifiers = "|".join(modifiers)
+        singular = "|".join(singular)
+        uncounted = "|".join(uncounted)
         self.rules = {
             "a word twice in a row": r"\b([\w-]+),? \1\b",
             "two articles": r"\b(?:an?|the|this) (?:an?|the|this)\b",
@@ -35,11 +42,12 @@ class Grammar:
             "he, she or it with a plural verb": r"\b(?:he|she|it) (?:are|have|wear|carry|hold)\b",
             "a singular noun with a plural verb": rf"\b(?:{subjects}) (?:are|have|wear|carry|hold|appear)\b",
         }
-        self.parted = re.compile(rf"\b(an? (?:{modifiers})), (?=(?:{modifiers})\b)")  # "a blue, striped shirt"
+        # The comma of "a blue, striped shirt" is none between clauses.
+        self.parted = re.compile(rf"\b(an? (?:{modifiers})), (?=(?:{modifiers})\b)")
         self.any_rule = re.compile("|".join(f"(?:{rule})" for rule in list(self.rules.values())[1:]))
 
-    def faults(self, caption):
-        """List of the names of the rules that ``caption`` breaks."""
+    def faults(self, caption: str) -> list[str]:
+        """The names of the rules that ``caption`` breaks."""
         text = self.parted.sub(r"\1 ", caption.lower())
         faults = [] if SENTENCES.fullmatch(caption) else ["not sentences with one capital and one stop each"]
         if self.any_rule.search(text) or re.search(self.rules["a word twice in a row"], text):
