@@ -19,7 +19,7 @@ RECIPES: dict[RecipeName, str] = {
     "paper": "`paper`: each required attribute takes its most similar phrase. An optional attribute is named if its "
     "best positive phrase has a softmax probability above 0.9",
     "best": "`best`: several prompts and views of each image are scored, and the probabilities are calibrated. A value "
-    "is named if its probability is above its threshold. Colour, pattern and garment are decided one by one. Of two "
+    "is named if its probability is above its threshold. An attribute of several parts is decided part by part. Of two "
     "statements that exclude each other the more probable one stays. The stored probabilities are the calibrated ones",
 }
 CERTAINTY: dict[RecipeName, str] = {

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -285,9 +286,31 @@ def test_a_complete_output_is_left_alone_and_other_settings_are_refused(built, p
     assert {path: path.stat().st_mtime_ns for path in built.rglob("*")} == before
 
 
-def test_a_changed_image_folder_or_scorer_counts_as_other_settings(people, tiny_clip_folder, tmp_path):
-    import shutil
+def test_a_setting_that_only_one_version_knows_counts_as_its_default(built, people, tiny_clip_folder, tmp_path, caplog):
+    """An older version may not have written a setting, and a newer one may have written more."""
+    older = shutil.copytree(built, tmp_path / "older")
+    path = older / "build_settings.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({name: settings[name] for name in settings if name not in ("dtype", "shard_size")}))
+    caplog.set_level("INFO")
+    build(people / "images", tiny_clip_folder, older, "--truth", people / "truth.jsonl")
+    assert "is already complete" in caplog.text
+    with pytest.raises(UserError, match='dtype was "float32" and is now "bfloat16"'):
+        build(people / "images", tiny_clip_folder, older, "--truth", people / "truth.jsonl", "--dtype", "bfloat16")
 
+
+@pytest.mark.parametrize("command", ["luperson_t", "benchmarks", "import_luperson_t"])
+def test_help_needs_neither_torch_nor_transformers(command):
+    program = (
+        "import runpy, sys\nsys.argv = ['x', '--help']\n"
+        f"try:\n    runpy.run_module('dataset_builders.{command}', run_name='__main__')\n"
+        "except SystemExit:\n    sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_a_changed_image_folder_or_scorer_counts_as_other_settings(people, tiny_clip_folder, tmp_path):
     images, scorer, output = tmp_path / "images", tmp_path / "scorer", tmp_path / "out"
     shutil.copytree(people / "images", images)
     shutil.copytree(tiny_clip_folder, scorer)

@@ -79,3 +79,17 @@ def test_a_process_sees_whether_others_are_at_work(tmp_path):
     with held(tmp_path / "lock-0", "my-dataset"):
         assert others_at_work(tmp_path, Team(1, 2)) and not others_at_work(tmp_path, Team(0, 2))
     assert not others_at_work(tmp_path, Team(1, 2))
+
+
+LOOK = """
+import sys
+from dataset_builders.output.shards import Team, others_at_work
+print(sum(others_at_work(sys.argv[1], Team(0, 2)) for _ in range(300)))
+"""
+
+
+def test_two_processes_that_only_look_do_not_see_each_other(tmp_path):
+    (tmp_path / "lock-1").touch()
+    look = [sys.executable, "-c", LOOK, str(tmp_path)]
+    lookers = [subprocess.Popen(look, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [looker.communicate()[0].strip() for looker in lookers] == ["0", "0"]
