@@ -1,6 +1,7 @@
 """The unipt command, run as a user runs it."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -318,3 +319,59 @@ def test_mistakes_before_any_model_is_loaded(indexed, tmp_path, capsys):
     )
     assert "folder" in refused(capsys, "search", missing, "a man", "--contact-sheet", missing / "sheet.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file.txt"]
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet", "lmdb"])
+def test_packed_images_are_indexed_added_and_shown(kind, tiny_unipt_folder, tmp_path, capsys):
+    from tests.helpers.packed_images import MAKERS, PEOPLE, make_folder
+
+    crops = make_folder(tmp_path / "crops")
+    source = MAKERS[kind][0](tmp_path / kind)
+    gallery = tmp_path / "gallery"
+    command = ["index", source, "--model", tiny_unipt_folder, "--output", gallery]
+    assert answer(capsys, *command)["images"] == PEOPLE
+    assert answer(capsys, *command) == {"gallery": str(gallery), "images": PEOPLE}
+    told = answer(capsys, "add", gallery, source, crops)
+    assert (told["added"], told["unchanged"], len(told["duplicates"])) == (0, PEOPLE, PEOPLE)
+    found = answer(capsys, "search", gallery, "a man", "--contact-sheet", tmp_path / "sheet.png")["results"]
+    assert found[0]["path"] == f"{source}/{found[0]['file_name']}" and (tmp_path / "sheet.png").exists()
+    shutil.move(source, tmp_path / "away")
+    status, _, err = run_in_process(capsys, "search", gallery, "a man", "--contact-sheet", tmp_path / "sheet.png")
+    assert status == 2 and "cannot be opened again" in err and "Traceback" not in err
+
+
+def test_a_folder_is_described_as_version_0_1_did(image_folder, tiny_unipt_folder, tmp_path, capsys):
+    """So that its galleries, complete or begun, are recognised."""
+    import hashlib
+
+    run_in_process(capsys, "index", image_folder, "--model", tiny_unipt_folder, "--output", tmp_path / "gallery")
+    settings = json.loads((tmp_path / "gallery" / "build_settings.json").read_text())
+    listing = hashlib.sha256()
+    paths = [path for path in image_folder.rglob("*") if path.suffix in (".png", ".jpg")]
+    for name in sorted(path.relative_to(image_folder).as_posix() for path in paths):
+        status = (image_folder / name).stat()
+        listing.update(repr((name, (status.st_size, status.st_mtime_ns))).encode())
+    keys = {"command", "folder", "images", "index_kind", "listing", "metadata", "model", "revision", "weights"}
+    assert settings.keys() == keys
+    assert settings["listing"] == listing.hexdigest() and settings["folder"] == str(image_folder)
+
+
+def test_an_output_or_sheet_that_cannot_be_written_is_one_sentence(indexed, tiny_unipt_folder):
+    gallery, crops = indexed
+    below_a_file = crops / "0.png" / "gallery"
+    assert str(crops / "0.png") in refusal("index", crops, "--model", tiny_unipt_folder, "--output", below_a_file)
+    process = unipt("search", gallery, "a man", "--contact-sheet", "/proc/sheet.png")
+    assert process.returncode == 2 and "Traceback" not in process.stderr
+    assert "/proc/sheet.png cannot be saved" in process.stderr
+
+
+def test_info_into_a_closed_pipe_ends_quietly_and_without_torch(indexed):
+    program = (
+        f"import sys; sys.argv = ['unipt', 'info', {str(indexed[0])!r}]\nfrom modeling_unipt.cli import main\n"
+        "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (141, b"")

@@ -390,3 +390,30 @@ def test_killed_while_saving_at_ten_moments(gallery, saved, tmp_path):
         again.save(output)
         assert contents(output) == contents(tmp_path / f"out-{moment}-warm")
     assert complete < 10
+
+
+def test_a_gallery_that_cannot_be_written_to_is_searched_and_its_changes_are_refused(gallery, saved, image_folder):
+    """A folder in place of the lock file stops root too, whom permissions do not stop."""
+    (saved / ".lock").unlink()
+    (saved / ".lock").mkdir()
+    before = {path.name for path in saved.iterdir()}
+    loaded = PersonGallery.load(saved, (gallery.model, gallery.processor))
+    assert loaded.search(QUERY) == gallery.search(QUERY)
+    for change in (lambda: loaded.add(image_folder), lambda: loaded.remove("person_0.png")):
+        with pytest.raises(UserError, match="gallery .* cannot be changed"):
+            change()
+    assert {path.name for path in saved.iterdir()} == before
+
+
+def test_a_gallery_of_version_0_1_has_no_lock_file_and_its_leftovers_are_cleared(gallery, saved):
+    (saved / ".lock").unlink()
+    for name in ("rows-00009.parquet.aside", ".aside-gallery.json"):
+        (saved / name).write_text("half")
+    size = PersonGallery.open(saved).info()["bytes"] - 2 * len("half")
+    assert PersonGallery.open(saved).remove("person_0.png") == 1
+    assert (saved / ".lock").exists() and not [path for path in saved.iterdir() if "aside" in path.name]
+    (saved / ".lock").write_text("not counted")
+    listed = manifest(saved)
+    files = ["gallery.json", "rejected.jsonl", "build_settings.json"]
+    files += [entry["file"] for entry in [*listed["segments"], *listed["removals"], listed["index"]]]
+    assert size < PersonGallery.open(saved).info()["bytes"] == sum((saved / name).stat().st_size for name in files)
