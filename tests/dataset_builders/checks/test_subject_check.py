@@ -1,4 +1,4 @@
-"""``--min-subject-score``: pictures that do not show what the vocabulary is about are refused behind the embedding."""
+"""``--min-subject-score``: images that do not show what the vocabulary is about are refused after the embedding."""
 
 import json
 
@@ -12,8 +12,8 @@ from dataset_builders.conquer.scorer import Scorer
 from dataset_builders.divide.vocabulary import Subject
 from dataset_builders.luperson_t.__main__ import main
 from modeling_unipt.common.user_errors import UserError
-from tests.dataset_builders.divide.test_vehicles import VEHICLES
 from tests.helpers.people import draw_person
+from tests.helpers.vehicles import VEHICLES
 
 SUBJECT = Subject("thing", "things", ("a red coat.", "an old hat."), ("green shorts.", "a bag.", "nothing."))
 
@@ -34,7 +34,7 @@ def scorer(tiny_clip_folder, vocabulary):
 
 @pytest.fixture(scope="module")
 def scores(crops, scorer, vocabulary):
-    """image_id -> subject score by the shipped prompts, one picture at a time."""
+    """image_id -> subject score by the shipped prompts, one image at a time."""
     check = SubjectCheck(scorer, vocabulary.subject, 0.5)
     embed = lambda number: scorer.embed_pixels(scorer.pixels(draw_person(number))[None])  # noqa: E731
     return {f"p{number}": float(check.scores(embed(number))[0]) for number in range(9)}
@@ -84,7 +84,7 @@ def test_what_is_refused_is_listed_and_changes_nothing_else(crops, tiny_clip_fol
     assert "min_subject_score" not in json.loads((tmp_path / "all" / "build_settings.json").read_text())
 
 
-def test_a_batch_and_a_build_of_nothing_but_refused_pictures(crops, tiny_clip_folder, scores, tmp_path):
+def test_a_batch_and_a_build_of_nothing_but_refused_images(crops, tiny_clip_folder, scores, tmp_path):
     best = max(scores, key=scores.get)
     least = np.nextafter(np.float32(scores[best] - 1e-5), np.float32(0))
     rows, rejected = build(crops, tiny_clip_folder, tmp_path / "one", "--batch-size", 1, "--min-subject-score", least)
