@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from PIL import Image
 from transformers.image_processing_backends import PilBackend
 from transformers.image_utils import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, PILImageResampling
 
@@ -28,7 +27,7 @@ class UniPTImageProcessor(PilBackend):
         return super().convert_to_rgb(to_rgb(image) if hasattr(image, "mode") else image, **kwargs)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Any) -> Any:
     """Any image to RGB: transparent parts become white, and 16-bit grey is scaled to 8 bits."""
     if image.mode.startswith("I"):
         # Pillow alone would clip 16-bit grey, so that almost all of it becomes white.
