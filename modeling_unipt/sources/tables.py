@@ -307,9 +307,7 @@ class DatasetSource(Source):
         try:
             from datasets import load_from_disk
         except ImportError:
-            raise UserError(
-                f"{path} is a saved dataset; to read it, run: pip install 'unipt[data]'"
-            ) from None
+            raise UserError(f"{path} is a saved dataset; to read it, run: pip install 'unipt[data]'") from None
         try:
             loaded = load_from_disk(str(path))
         except Exception as error:  # missing and broken files raise many kinds

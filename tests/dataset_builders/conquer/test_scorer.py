@@ -108,9 +108,7 @@ def test_a_model_that_lacks_weights_is_refused(tmp_path, tiny_clip_folder, vocab
     weights = load_file(folder / "model.safetensors")
     del weights["visual_projection.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(
-        UserError, match="the weights of scorer .* are incomplete: 1 are missing, the first visual"
-    ):
+    with pytest.raises(UserError, match="the weights of scorer .* are incomplete: 1 are missing, the first visual"):
         Scorer(str(folder), vocabulary)
 
 

@@ -68,7 +68,7 @@ def test_a_full_disk_is_told(unbuffered, monkeypatch):
     assert refusal("print('result')", "> /dev/full") == "a file cannot be written: the disk is full"
 
 
-def test_an_error_without_a_path_keeps_the_librarys_words():
+def test_an_error_without_a_path_keeps_the_words_of_the_library():
     told = refusal("raise FileNotFoundError(2, \"Failed to open local file 'a.parquet'\")")
     assert told == "a file cannot be read or written: [Errno 2] Failed to open local file 'a.parquet'"
 

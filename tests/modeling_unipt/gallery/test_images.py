@@ -203,9 +203,9 @@ def test_one_split_of_a_dataset_is_indexed_and_opened_again(model_and_processor,
 
 
 def test_file_names_that_are_no_text_are_written_as_escapes(model_and_processor, tmp_path):
-    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(encoded(1))
+    (tmp_path / os.fsdecode(b"gar\xe7on.jpg")).write_bytes(encoded(1))
     gallery = PersonGallery.from_folder(tmp_path, model_and_processor)
-    assert gallery.file_names == [r"caf\udce9.jpg"]
+    assert gallery.file_names == [r"gar\udce7on.jpg"]
     np.testing.assert_array_equal(gallery.image_of(0), images.decode(encoded(1)))
     gallery.save(tmp_path / "gallery")
     assert json.loads((tmp_path / "gallery" / "gallery.json").read_text())["pictures"] == 1
