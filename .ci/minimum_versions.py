@@ -3,7 +3,8 @@
     python .ci/minimum_versions.py > minimum.txt
     pip install --constraint minimum.txt --editable '.[dev]'
 
-Each requirement `name>=version` of the package itself and of all extras becomes `name==version`. `make minimum`
+Each requirement `name>=version` of the package itself and of all extras becomes `name==version`; if an extra needs a
+higher version than the package itself, the higher one. `make minimum`
 installs these versions in an environment of their own and runs the tests there.
 """
 
@@ -16,11 +17,16 @@ SETUP = Path(__file__).parents[1] / "setup.cfg"
 REQUIREMENT = re.compile(r"([A-Za-z0-9_.-]+)>=([0-9][0-9.]*)")
 
 
+def numbers_of(version: str) -> tuple[int, ...]:
+    """``"4.66.3"`` as (4, 66, 3), so that versions compare as they should."""
+    return tuple(int(number) for number in version.split("."))
+
+
 def minimum_versions(setup: Path) -> dict[str, str]:
     """The lowest version that ``setup.cfg`` allows of each package that it names, sorted by name.
 
     Raises:
-        ValueError: a requirement has another form than ``name>=version``, or two of one package differ.
+        ValueError: a requirement has another form than ``name>=version``.
     """
     # ConfigParser resolves references such as %(data)s, by which an extra includes another.
     config = configparser.ConfigParser()
@@ -32,8 +38,7 @@ def minimum_versions(setup: Path) -> dict[str, str]:
         if match is None:
             raise ValueError(f"{setup}: the requirement {line!r} has not the form name>=version")
         name, version = match.groups()
-        if versions.setdefault(name, version) != version:
-            raise ValueError(f"{setup}: {name} is required as >={versions[name]} and as >={version}")
+        versions[name] = max(versions.get(name, "0"), version, key=numbers_of)
     return dict(sorted(versions.items()))
 
 
