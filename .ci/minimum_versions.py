@@ -4,8 +4,8 @@
     pip install --constraint minimum.txt --editable '.[dev]'
 
 Each requirement `name>=version` of the package itself and of all extras becomes `name==version`; if an extra needs a
-higher version than the package itself, the higher one. `make minimum`
-installs these versions in an environment of their own and runs the tests there.
+higher version than the package itself, the higher one. `make minimum` installs these versions in an environment of
+their own and runs the tests there.
 """
 
 import configparser

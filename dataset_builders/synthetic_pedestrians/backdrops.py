@@ -135,7 +135,7 @@ def _posters(image: np.ndarray, rng: Generator, place: Place) -> None:
 
 
 def _glass(image: np.ndarray, rng: Generator, place: Place) -> None:
-    """A dark glass front with mullions."""
+    """Draw a wall: a dark glass front with vertical bars."""
     paint(image, (0, place.horizon), (0, 1), np.float32([0.25, 0.33, 0.36]), 0.75)
     mullions = (place.x / (place.period * 3) + place.shift) % 1 < 0.12
     image[place.above] += np.float32(0.3) * mullions
@@ -163,7 +163,7 @@ def _floor_places(place: Place, turn: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _slabs(image: np.ndarray, rng: Generator, place: Place) -> None:
-    """Square stone slabs in two tones, laid aslant."""
+    """Draw a floor: square stone slabs in two tones, laid diagonally."""
     across, along = _floor_places(place, 0.3 + place.shift)
     size = place.period * 3
     odd = (np.floor(across / size) + np.floor(along / size)) % 2
@@ -204,7 +204,7 @@ def _figure(image: np.ndarray, rng: Generator, at: float, horizon: float, outdoo
 
 
 def _thing(image: np.ndarray, rng: Generator, at: float, horizon: float, outdoors: bool) -> None:
-    """A parked car, a bench, a box."""
+    """Draw a thing that stands behind the person: a parked car, a bench or a box."""
     bottom = horizon + rng.uniform(0.02, 0.12)
     breadth = rng.uniform(0.3, 0.9)
     colour = muted(rng)
@@ -213,7 +213,7 @@ def _thing(image: np.ndarray, rng: Generator, at: float, horizon: float, outdoor
 
 
 def _pole(image: np.ndarray, rng: Generator, at: float, horizon: float, outdoors: bool) -> None:
-    """A pole or trunk."""
+    """Draw a pole or a tree trunk."""
     paint(image, (0, horizon + rng.uniform(0.0, 0.15)), (at, at + rng.uniform(0.04, 0.14)), muted(rng) * 0.8)
 
 
@@ -227,7 +227,7 @@ def _foliage_or_board(image: np.ndarray, rng: Generator, at: float, horizon: flo
 
 
 def _bench(image: np.ndarray, rng: Generator, at: float, horizon: float, outdoors: bool) -> None:
-    """A row of seats, seen from above."""
+    """Draw a row of seats, seen from above."""
     top = horizon + rng.uniform(0.05, 0.3)
     colour = muted(rng)
     for seat in range(3):
@@ -237,7 +237,7 @@ def _bench(image: np.ndarray, rng: Generator, at: float, horizon: float, outdoor
 
 
 def _barrier(image: np.ndarray, rng: Generator, at: float, horizon: float, outdoors: bool) -> None:
-    """A steel barrier with its posts."""
+    """Draw a steel barrier with its posts."""
     row = horizon + rng.uniform(0.1, 0.4)
     steel = np.float32([0.72, 0.74, 0.76]) * rng.uniform(0.7, 1.1)
     paint(image, (row, row + 0.018), (0, 1), steel)
@@ -246,7 +246,7 @@ def _barrier(image: np.ndarray, rng: Generator, at: float, horizon: float, outdo
 
 
 def _pillar(image: np.ndarray, rng: Generator, at: float, horizon: float, outdoors: bool) -> None:
-    """A broad round pillar with its foot on the floor."""
+    """Draw a broad round pillar that stands on the floor."""
     breadth = rng.uniform(0.2, 0.4)
     colour = muted(rng) * 0.5 + 0.4
     foot = horizon + rng.uniform(0.08, 0.25)

@@ -41,9 +41,11 @@ class LoadingCase:
     """A recipe whose loader is measured.
 
     Attributes:
-        options: of train/pretrain.py.
-        batch: pairs of a step.
-        least: the least ratio of the rates from Parquet and of ready samples, or None.
+        options: command-line options for train/pretrain.py.
+        batch: number of image-text pairs in a step.
+        steps: number of training steps.
+        least: the aim for (samples a second when they are read from Parquet) / (samples a second when they lie ready
+            in memory); None if there is no aim.
     """
 
     name: str
