@@ -57,7 +57,7 @@ def start_output(
 
     Raises:
         UserError: ``output`` was made, or its unfinished work was begun, with other settings (the difference is named),
-            or it holds something that this project did not make.
+            it holds something that this project did not make, or it cannot be written.
     """
     output = Path(output)
     # JSON turns tuples into lists; only after this are settings comparable to those of the file.
@@ -87,8 +87,15 @@ def start_output(
     # The folder is made aside and renamed whole: of processes that start together one is first, and the others find
     # its folder with the settings in it.
     fresh = partial.with_name(f"{partial.name}.{uuid.uuid4().hex[:8]}")
-    fresh.mkdir(parents=True)
-    (fresh / SETTINGS_FILE).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    try:
+        fresh.mkdir(parents=True)
+        (fresh / SETTINGS_FILE).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        # The user knows the output, not the folder aside that the error would name.
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise UserError(
+            f"output {output} cannot be made ({error.strerror}); choose a place that you may write to"
+        ) from None
     try:
         os.rename(fresh, partial)
     except OSError:

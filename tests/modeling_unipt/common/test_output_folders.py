@@ -104,3 +104,11 @@ def test_unfinished_work_is_continued_or_begun_anew(tmp_path):
     (partial / SETTINGS_FILE).write_text("{")
     (partial / "half").write_text("1")
     assert begun(tmp_path / "out", SETTINGS) == partial and not (partial / "half").exists(), "nobody knows what it was"
+
+
+def test_an_output_that_cannot_be_made_is_named_and_nothing_is_left(tmp_path):
+    """The sentence names what the user typed, not the folder aside."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"^output .*/file/output cannot be made \(Not a directory\)"):
+        start_output(tmp_path / "file" / "output", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
