@@ -139,7 +139,7 @@ class Telling:
 
 
 def _kind_of_opening(**told: bool) -> str:
-    """The key of the openings' table: what the first sentence tells, or "nothing"."""
+    """The key in the table of opening sentences: the names of the facts that the first sentence tells, or "nothing"."""
     return " ".join(name for name, is_told in told.items() if is_told) or "nothing"
 
 
