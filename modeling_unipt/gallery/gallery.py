@@ -214,14 +214,14 @@ class PersonGallery(GalleryRecords):
             images: a folder, searched with its sub-folders, an image file, a tar file, Parquet file, LMDB or dataset
                 (see :func:`~modeling_unipt.sources.open.open_source`), or a list of such.
             metadata: a .csv, .parquet or .jsonl file or a `pyarrow.Table`: a row for each image, the column
-                ``file_name`` as in ``gallery.file_names``, the others single values to select by. By default the
+                ``file_name`` as in ``gallery.file_names``; searches can select by the other columns. By default the
                 columns of a dataset, if the images come from one.
             batch_size: images embedded at once.
             progress: called with (images done, images in all); by default a bar is shown.
 
         Raises:
-            UserError: nothing there, metadata unreadable or not of the types that the gallery has, or, of a saved
-                gallery, another process writes to it.
+            UserError: no image is found, or the metadata cannot be read or have other types than the gallery's, or
+                another process writes to the saved gallery.
         """
         return self.add_found(images_at(images, self.folder), metadata_table(metadata), batch_size, progress)
 
@@ -413,5 +413,5 @@ class PersonGallery(GalleryRecords):
                 self._files.commit(len(self), index=index)
         except (OSError, UserError) as error:
             # The folder cannot be written to, or somebody else writes to it: the gallery is served from memory.
-            logger.warning("gallery %s: the index is not kept (%s)", self._files.folder, error)
+            logger.warning("gallery %s: the index was made but cannot be saved (%s)", self._files.folder, error)
         return index

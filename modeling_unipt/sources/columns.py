@@ -68,7 +68,7 @@ def known_columns(table: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table
 
 
 def _class_labels(schema: pyarrow.Schema) -> dict[str, list[str]]:
-    """Column -> names of its class labels."""
+    """Name of each column that ``datasets`` stores as numbers of class labels -> the names of these labels."""
     noted = (schema.metadata or {}).get(b"huggingface")
     if noted is None:
         return {}
