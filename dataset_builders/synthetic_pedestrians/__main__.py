@@ -60,7 +60,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--views", type=int, default=4, help="images of each person; cuhk-pedes needs at least 4")
     add("--seed", type=int, default=0, help="number of the world; each has other people and cameras")
     add("--layout", choices=("images", "cuhk-pedes"), default="images", help="a folder without labels, or a benchmark")
-    add("--domain", choices=DOMAINS, default="street", help="which cameras, light, places, dyes and captions")
+    add(
+        "--domain",
+        choices=DOMAINS,
+        default="street",
+        help="the rendered world: its cameras, light, places, colours of clothes and style of captions",
+    )
     add("--height", type=int, default=192, help="height of each image in pixels")
     add("--width", type=int, default=64, help="width of each image in pixels")
     add("--test-identities", type=int, help="cuhk-pedes: people in the test split (default: a third)")
