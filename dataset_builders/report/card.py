@@ -151,7 +151,7 @@ def write_luperson_t_card(
     if agreement:
         sections.append(
             "## Agreement with known attributes\n\n"
-            f"Counted on the stored attributes of {agreement['images']} images, not on the words of the captions.\n\n"
+            f"The numbers count the stored attributes of {agreement['images']} images, not the words of the captions.\n\n"
             + agreement_table(agreement)
         )
     sections += [

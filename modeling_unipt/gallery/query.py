@@ -1,4 +1,4 @@
-"""A query's embedding: of a description, an image, both, or given as it is."""
+"""Turns a query into an embedding. A query is a description, an image, both, or an embedding already."""
 
 import os
 from functools import lru_cache
