@@ -32,7 +32,7 @@ class Cut:
 
     Attributes:
         chest, waist: radii of the body there.
-        thickness: how much wider the garment is.
+        thickness: distance of the garment from the body.
         hem: where it ends, up the spine from the pelvis.
     """
 
