@@ -151,8 +151,8 @@ def write_luperson_t_card(
     if agreement:
         sections.append(
             "## Agreement with known attributes\n\n"
-            f"The numbers count the stored attributes of {agreement['images']} images, not the words of the captions.\n\n"
-            + agreement_table(agreement)
+            f"The numbers count the stored attributes of {agreement['images']} images, "
+            "not the words of the captions.\n\n" + agreement_table(agreement)
         )
     sections += [
         _figures(figures),
