@@ -22,13 +22,13 @@ class AddReport:
     """What `PersonGallery.add` did with each image.
 
     Args:
-        added: number of new images, those in ``replaced`` among them.
+        added: number of new images, including those in ``replaced``.
         unchanged: number that were there already under the same name.
         duplicates: (name, name in the gallery) of those whose very bytes were there already under another name.
         replaced: names whose file has other bytes than when it was added; the former image is removed.
         rejected: (name, reason) of those that cannot be read.
-        without_metadata: number of new images of which the given metadata say nothing.
-        unused_metadata: number of rows of the given metadata that name no new image.
+        without_metadata: number of new images that have no row in the given metadata.
+        unused_metadata: number of rows in the given metadata that match none of the new images.
     """
 
     added: int = 0
