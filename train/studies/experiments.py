@@ -114,7 +114,8 @@ EXPERIMENTS = {
     "pretraining": Experiment(
         "(a) What person pre-training is worth",
         "All models were fine-tuned in the same way for {finetuning} steps. *Alone* means that this encoder comes from "
-        "the pre-trained model, and that the other one begins untrained. This tests the paper's claims 1 and 2.",
+        "the pre-trained model, and that the other one begins untrained. The paper says that pre-training on people "
+        "beats general pre-training, and that both encoders profit.",
         (
             Run("no person pre-training", Finetuned("finetuned-none", BEST, ())),
             Run("text encoder alone", Finetuned("finetuned-text", BEST, ("text",))),
@@ -125,7 +126,7 @@ EXPERIMENTS = {
     "mlm": Experiment(
         "(b) With and without masked language modelling",
         "Rank-1 before any fine-tuning, after {long} steps of pre-training by the recipe `paper` with a learnable "
-        "temperature. This tests the paper's claim 3.",
+        "temperature. The paper says that masked language modelling helps.",
         (
             Run("without", _tempered("without-mlm", LONG, "--mlm-loss-weight", 0)),
             Run("with", TEMPERED),
@@ -133,7 +134,7 @@ EXPERIMENTS = {
     ),
     "granularity": Experiment(
         "(c) With and without prototype-based granularity unification (PGU)",
-        "The same pre-trained model was fine-tuned for {finetuning} steps. This tests the paper's claim 4.",
+        "The same pre-trained model was fine-tuned for {finetuning} steps. The paper says that PGU helps.",
         (
             Run("without", STREET),
             Run("with", Finetuned("finetuned-pgu", BEST, options=("--granularity-loss-weight", 1))),
@@ -169,7 +170,7 @@ EXPERIMENTS = {
         "(e) Number of templates",
         "Rank-1 before any fine-tuning, after {short} steps of pre-training by the recipe `paper` with a learnable "
         "temperature. Each epoch has fresh captions, which are made of that many templates of the dataset recipe "
-        "`best`, drawn at random. This tests the paper's claim 5.",
+        "`best`, drawn at random. The paper says that more templates help, and help more than more images do.",
         (
             *(
                 Run(str(count), _tempered(f"templates-{count}", STEPS, *FRESH, templates=count))
@@ -182,7 +183,7 @@ EXPERIMENTS = {
     "images": Experiment(
         "(f) Number of images",
         "Rank-1 before any fine-tuning, after {short} steps of pre-training by the recipe `paper` with a learnable "
-        "temperature. This tests the paper's claim 5.",
+        "temperature. The paper says that more templates help, and help more than more images do.",
         (
             Run("half", _tempered("images-half", STEPS, images=IMAGES // 2)),
             Run(f"same ({IMAGES:,})", BASE),
@@ -193,7 +194,7 @@ EXPERIMENTS = {
     "domains": Experiment(
         "(g) Other cameras, palette and caption style",
         "There are two rendered domains, `street` and `station`. The model was pre-trained on `street`; each "
-        "fine-tuning took {finetuning} steps. This tests the paper's claim 6.",
+        "fine-tuning took {finetuning} steps. The paper says that pre-training on people helps on another domain too.",
         tuple(
             Run(f"{name}, measured on {domain}", model, domain)
             for name, model in (
