@@ -4,7 +4,7 @@ SEED ?= 0
 BIN := .venv/bin
 MINIMUM := .venv-minimum
 # What a released model folder holds a copy of, so that the Hub can load it without this package.
-HUB_FILES := configuration_unipt.py image_processing_unipt.py modeling_unipt.py processing_unipt.py
+HUB_FILES := configuration_unipt.py encoders_unipt.py image_processing_unipt.py modeling_unipt.py processing_unipt.py
 
 .PHONY: setup demo seeds reproduce style chromium test test-slow minimum app bench hub-code release clean
 

@@ -342,7 +342,7 @@ def test_configuration_survives_saving(make_model, tmp_path):
     model.save_pretrained(tmp_path)
     config = AutoConfig.from_pretrained(tmp_path)
     assert type(config) is UniPTConfig
-    assert (config.pooling, config.projection_dim, config.learnable_logit_scale) == ("mean", 24, False)
+    assert (config.vision_pooling, config.projection_dim, config.learnable_logit_scale) == ("mean", 24, False)
     assert config.vision_config.model_type == "vit" and config.text_config.hidden_size == 32
     assert not AutoModel.from_pretrained(tmp_path).logit_scale.requires_grad
 

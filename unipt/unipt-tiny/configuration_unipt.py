@@ -1,11 +1,15 @@
 """Configuration of UniPT, a dual encoder for text-to-image person retrieval."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
-POOLINGS = ("max", "mean", "class")
+VISION_POOLINGS = ("max", "mean", "first", "attention")
+TEXT_POOLINGS = ("max", "mean", "first", "last", "padded_last")
+# One name for the pooling of both encoders, as folders of version 0.2 and before have it.
+POOLINGS = {"max": ("max", "max"), "mean": ("mean", "mean"), "class": ("first", "last")}
 PROTOTYPE_SIZES = ("prototype_dim", "prototype_layers", "prototype_heads", "prototype_head_dim", "prototype_mlp_dim")
 
 
@@ -16,14 +20,22 @@ class UniPTConfig(PreTrainedConfig):
     1) uses raw cosine similarity: ``logit_scale_init_value=0.0, learnable_logit_scale=False``.
 
     Args:
-        text_config (`PreTrainedConfig` or `dict`): any BERT-like text encoder.
-        vision_config (`PreTrainedConfig` or `dict`): a ViT, DeiT or CLIP vision encoder. ``image_size`` stays the
-            encoder's native one; images of other sizes get interpolated position embeddings.
+        text_config (`PreTrainedConfig` or `dict`): a text encoder, one of `TEXT_ENCODERS` in encoders_unipt.py.
+        vision_config (`PreTrainedConfig` or `dict`): an image encoder, one of `VISION_ENCODERS` there. ``image_size``
+            stays the encoder's native one; images of other sizes get interpolated position embeddings.
         projection_dim (`int`): length of a projected token, and of an embedding where there are no prototypes.
-        pooling (`str`): how projected tokens become one embedding. ``"max"`` (the paper's) or ``"mean"`` over all
-            tokens but padding, or ``"class"``, CLIP's way: the first token of an image and the last one of a text.
+        vision_pooling (`str`): how the projected tokens of an image become one embedding: their ``"max"`` (the paper's)
+            or ``"mean"``, the ``"first"`` one, which is the class token where there is one, or ``"attention"``: what
+            SigLIP's own head gathers from all tokens.
+        text_pooling (`str`): the same for a text, padding left out: ``"max"``, ``"mean"``, the ``"first"`` token, the
+            ``"last"`` one, as CLIP and decoders have it, or ``"padded_last"``, SigLIP's way: the text is filled up with
+            padding, and what stands in the last place is taken.
+        pooling (`str`, *optional*): sets both, as configurations before version 0.3 do: ``"max"``, ``"mean"``, or
+            ``"class"``, which is the first token of an image and the last one of a text.
         logit_scale_init_value (`float`): natural logarithm of the factor on cosine similarities.
         learnable_logit_scale (`bool`): whether training changes that factor; it is capped at 100 either way.
+        logit_bias_init_value (`float`, *optional*): what is added to scaled cosines at first. With it the model has
+            SigLIP's sigmoid loss, without it the softmax loss, which has no use for a bias.
         num_prototypes (`int`): number of learnable prototypes that gather projected tokens into the embedding, see
             `UniPTGranularityUnification`; 0 for none, 6 in the paper's fine-tuning. Without prototypes the next five
             fields have no effect. Their defaults are LGUR's (ACM MM 2022).
@@ -35,8 +47,8 @@ class UniPTConfig(PreTrainedConfig):
         tie_word_embeddings (`bool`): whether the MLM decoder shares the text encoder's word embeddings.
 
     Raises:
-        ValueError: unknown ``pooling``, a size of the prototypes that is too small, or a sub-configuration without
-            ``model_type``.
+        ValueError: an unknown pooling, or one that the encoder has not; a size of the prototypes that is too small, or a
+            sub-configuration without ``model_type``.
     """
 
     model_type = "unipt"
@@ -45,7 +57,8 @@ class UniPTConfig(PreTrainedConfig):
     text_config: PreTrainedConfig | dict | None = None
     vision_config: PreTrainedConfig | dict | None = None
     projection_dim: int = 512
-    pooling: str = "max"
+    vision_pooling: str = "max"
+    text_pooling: str = "max"
     num_prototypes: int = 0
     prototype_dim: int = 512
     prototype_layers: int = 2
@@ -54,6 +67,7 @@ class UniPTConfig(PreTrainedConfig):
     prototype_mlp_dim: int = 512
     logit_scale_init_value: float = math.log(1 / 0.07)
     learnable_logit_scale: bool = True
+    logit_bias_init_value: float | None = None
     mlm_loss_weight: float = 1.0
     initializer_range: float = 0.02
     tie_word_embeddings: bool = True
@@ -61,8 +75,19 @@ class UniPTConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         self.text_config = _as_config(self.text_config, {"model_type": "bert"})
         self.vision_config = _as_config(self.vision_config, {"model_type": "vit", "image_size": 384})
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling is {self.pooling!r}; it must be one of {', '.join(map(repr, POOLINGS))}")
+        both = kwargs.pop("pooling", None)
+        if both is not None:
+            _check_choice("pooling", both, POOLINGS)
+            self.vision_pooling, self.text_pooling = POOLINGS[both]
+        _check_choice("vision_pooling", self.vision_pooling, VISION_POOLINGS)
+        _check_choice("text_pooling", self.text_pooling, TEXT_POOLINGS)
+        for encoder, pooling, needed in (
+            (self.vision_config, self.vision_pooling, "attention"),
+            (self.text_config, self.text_pooling, "padded_last"),
+        ):
+            if pooling == needed and not encoder.model_type.startswith("siglip"):
+                raise ValueError(f"the pooling {needed!r} needs an encoder of SigLIP, not of {encoder.model_type}")
+        fit_vision_config(self.vision_config, self.vision_pooling)
         if self.num_prototypes < 0:
             raise ValueError(f"num_prototypes is {self.num_prototypes}; it must not be negative")
         for name in PROTOTYPE_SIZES:
@@ -83,8 +108,23 @@ class UniPTConfig(PreTrainedConfig):
             "AutoConfig": "modeling_unipt.UniPTConfig",
             "AutoModel": "modeling_unipt.UniPTModel",
             "AutoModelForPreTraining": "modeling_unipt.UniPTForPreTraining",
+            "AutoModelForZeroShotImageClassification": "modeling_unipt.UniPTModel",
         }
         return super().to_dict() | {"auto_map": auto_map}
+
+
+def fit_vision_config(config: PreTrainedConfig, pooling: str) -> None:
+    """Have the configuration of an image encoder name, in place, just the parts that a ``pooling`` needs."""
+    if config.model_type == "siglip_vision_model":
+        config.vision_use_head = pooling == "attention"
+    if config.model_type == "beit":
+        # With mean pooling BEiT would leave its tokens unnormalised, and normalise their mean in its pooler.
+        config.use_mean_pooling = False
+
+
+def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
 
 
 def _as_config(config: PreTrainedConfig | dict[str, Any] | None, default: dict[str, Any]) -> PreTrainedConfig:

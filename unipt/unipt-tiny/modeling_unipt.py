@@ -1,26 +1,28 @@
 """UniPT: a vision and a text encoder whose projected, max-pooled tokens meet in one space (arXiv 2309.01420)."""
 
-import inspect
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForMaskedLM,
-    CLIPVisionModel,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import ModelOutput, logging
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_unipt import UniPTConfig
+from .encoders_unipt import (
+    DECODERS,
+    build_encoder,
+    image_tokens,
+    load_dual_encoder,
+    load_text_encoder,
+    load_vision_encoder,
+)
 
 logger = logging.get_logger(__name__)
 
@@ -81,6 +83,46 @@ def contrastive_loss(
     return (nn.functional.cross_entropy(logits, pairs) + nn.functional.cross_entropy(logits.T, pairs)) / 2
 
 
+def sigmoid_loss(
+    text_embeds: torch.Tensor,
+    image_embeds: torch.Tensor,
+    logit_scale: torch.Tensor | float,
+    logit_bias: torch.Tensor | float,
+    image_ids: torch.Tensor | None = None,
+    log_weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """SigLIP's loss (arXiv 2303.15343): each text and image is judged alone, whether they are a pair or not.
+
+    Args:
+        text_embeds, image_embeds, logit_scale, image_ids, log_weights: as for `contrastive_loss`.
+        logit_bias: is added to all scaled cosines.
+
+    Returns:
+        Scalar tensor: the negative log-likelihoods of all N * N judgements, summed and divided by N.
+    """
+    logits = scaled_cosines(text_embeds, image_embeds, logit_scale) + logit_bias
+    weights = torch.ones_like(logits) if log_weights is None else log_weights.to(logits).exp()
+    if image_ids is not None:
+        weights = weights.masked_fill(pairs_of_one_id(image_ids), 0)
+    # The right image of text n is number n: 1 on the diagonal, -1 elsewhere.
+    signs = 2 * torch.eye(len(logits), device=logits.device, dtype=logits.dtype) - 1
+    return -(weights * nn.functional.logsigmoid(signs * logits)).sum() / len(logits)
+
+
+def pair_loss(
+    text_embeds: torch.Tensor,
+    image_embeds: torch.Tensor,
+    logit_scale: torch.Tensor | float,
+    logit_bias: torch.Tensor | None = None,
+    image_ids: torch.Tensor | None = None,
+    log_weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The loss of texts and images that are pairs: `sigmoid_loss` with a bias, `contrastive_loss` without one."""
+    if logit_bias is None:
+        return contrastive_loss(text_embeds, image_embeds, logit_scale, image_ids, log_weights)
+    return sigmoid_loss(text_embeds, image_embeds, logit_scale, logit_bias, image_ids, log_weights)
+
+
 def masked_language_modeling_loss(
     logits: torch.Tensor, labels: torch.Tensor, reduction: Literal["mean", "none"] = "mean"
 ) -> torch.Tensor:
@@ -114,22 +156,27 @@ def pool_tokens(tokens: torch.Tensor, attention_mask: torch.Tensor | None = None
     """Pool the tokens whose ``attention_mask`` is not 0: (batch, tokens, dim) to (batch, dim).
 
     Args:
-        attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): without it every token counts.
-        pooling: "max" or "mean" over the tokens; or "class", which takes the last token, or, of an image, which has no
-            mask, the first one.
+        attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): without it every token counts. A row of
+            zeros gives zeros.
+        pooling: "max" or "mean" over the tokens, "first" or "last" of them.
     """
-    if pooling == "class":
-        if attention_mask is None:
-            return tokens[:, 0]
-        positions = torch.arange(tokens.shape[1], device=tokens.device)
-        last = (attention_mask.to(torch.bool) * positions).argmax(dim=1)
-        return tokens[torch.arange(len(tokens), device=tokens.device), last]
     if attention_mask is None:
-        return tokens.amax(dim=1) if pooling == "max" else tokens.mean(dim=1)
-    kept = attention_mask.to(torch.bool)[:, :, None]
+        if pooling == "max":
+            return tokens.amax(dim=1)
+        if pooling == "mean":
+            return tokens.mean(dim=1)
+        return tokens[:, 0] if pooling == "first" else tokens[:, -1]
+    kept = attention_mask.to(torch.bool)
     if pooling == "max":
-        return tokens.masked_fill(~kept, -torch.inf).amax(dim=1)
-    return tokens.masked_fill(~kept, 0).sum(dim=1) / kept.sum(dim=1)
+        pooled = tokens.masked_fill(~kept[:, :, None], -torch.inf).amax(dim=1)
+    elif pooling == "mean":
+        pooled = tokens.masked_fill(~kept[:, :, None], 0).sum(dim=1) / kept.sum(dim=1, keepdim=True).clamp(min=1)
+    else:
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        # Of equal numbers argmax takes the first one: for "first" the first kept token, for "last" the furthest.
+        ranked = kept.to(positions.dtype) if pooling == "first" else kept * positions
+        pooled = tokens[torch.arange(len(tokens), device=tokens.device), ranked.argmax(dim=1)]
+    return pooled.masked_fill(~kept.any(dim=1, keepdim=True), 0)
 
 
 class UniPTPrototypeLayer(nn.Module):
@@ -280,6 +327,8 @@ class UniPTPreTrainedModel(PreTrainedModel):
             for projection in (module.visual_projection, module.text_projection):
                 init.normal_(projection.weight, std=projection.in_features**-0.5)
             init.constant_(module.logit_scale, self.config.logit_scale_init_value)
+            if module.logit_bias is not None:
+                init.constant_(module.logit_bias, self.config.logit_bias_init_value)
         elif isinstance(module, UniPTGranularityUnification):
             # At this scale attention differs between prototypes from the first step on, whatever their size.
             for part in module.modules():
@@ -294,10 +343,13 @@ class UniPTPreTrainedModel(PreTrainedModel):
         """Start from two separately trained encoders. All other weights are new, and a warning names them.
 
         Args:
-            vision_name_or_path: a ViT, DeiT or CLIP checkpoint (folder or Hub id). Of CLIP only the vision encoder is
-                used.
-            text_name_or_path: a BERT-like checkpoint. `UniPTForPreTraining` also uses BERT's MLM head if there is one.
-            config_kwargs: fields of `UniPTConfig`, such as ``projection_dim``.
+            vision_name_or_path: a folder or Hub id of an image encoder, one of `VISION_ENCODERS` in encoders_unipt.py.
+                Of CLIP and SigLIP only the image encoder is used.
+            text_name_or_path: the same of a text encoder, one of `TEXT_ENCODERS`. `UniPTForPreTraining` also uses its
+                head for masked language modelling if there is one.
+            config_kwargs: fields of `UniPTConfig`, such as ``projection_dim``. Tokens are pooled by their maximum, as
+                in the paper, unless ``vision_pooling`` and ``text_pooling`` say otherwise. Of a decoder the last token
+                is taken, the only one that has read the whole text.
 
         Returns:
             The model in evaluation mode.
@@ -306,19 +358,14 @@ class UniPTPreTrainedModel(PreTrainedModel):
             OSError: a checkpoint cannot be found.
             ValueError: its kind of encoder is not supported.
         """
-        verbosity = logging.get_verbosity()
-        # transformers would warn of heads that are not used; what is missing is told below.
-        logging.set_verbosity_error()
-        try:
-            vision_model, vision_missing = _load_vision_encoder(vision_name_or_path)
-            text_model, mlm_head, text_missing = _load_text_encoder(text_name_or_path)
-        finally:
-            logging.set_verbosity(verbosity)
-        encoder_configs = {"vision_config": vision_model.config.to_dict(), "text_config": text_model.config.to_dict()}
-        for encoder_config in encoder_configs.values():
-            # Training starts in full precision, whatever the precision of the checkpoints.
-            encoder_config.pop("dtype", None)
-        config = UniPTConfig(**encoder_configs, **config_kwargs)
+        with _quiet_logging():
+            vision_model, vision_missing = load_vision_encoder(
+                vision_name_or_path, config_kwargs.get("vision_pooling", "max")
+            )
+            text_model, mlm_head, text_missing = load_text_encoder(text_name_or_path)
+        if text_model.config.model_type in DECODERS:
+            config_kwargs = {"text_pooling": "last"} | config_kwargs
+        config = UniPTConfig(**_encoder_configs(vision_model, text_model), **config_kwargs)
         model = cls(config)
         base = getattr(model, "unipt", model)
         loaded = {*base.vision_model.parameters(), *base.text_model.parameters()}
@@ -326,17 +373,69 @@ class UniPTPreTrainedModel(PreTrainedModel):
         base.vision_model.load_state_dict(vision_model.state_dict())
         base.text_model.load_state_dict(text_model.state_dict())
         if mlm_head is not None and hasattr(model, "mlm_head"):
-            transform = mlm_head.transform
-            model.mlm_head.dense.load_state_dict(transform.dense.state_dict())
-            model.mlm_head.layer_norm.load_state_dict(transform.LayerNorm.state_dict())
-            with torch.no_grad():
-                model.mlm_head.decoder.bias.copy_(mlm_head.decoder.bias)
+            model.mlm_head.start_from(*mlm_head)
             missing = [name for name in missing if not name.startswith("mlm_head.")]
         model.tie_weights()
         missing += [f"vision_model.{name}" for name in vision_missing] + [f"text_model.{name}" for name in text_missing]
         logger.warning(
             f"newly initialised, neither in {vision_name_or_path} nor in {text_name_or_path}: {', '.join(missing)}"
         )
+        return model.eval()
+
+    @classmethod
+    def from_dual_encoder_pretrained(cls, name_or_path: str, **config_kwargs: Any) -> "UniPTPreTrainedModel":
+        """Start from a CLIP, SigLIP or SigLIP 2 model (of fixed size), with its own projections, pooling and scale.
+
+        `UniPTModel` then gives the embeddings that the model itself gives.
+
+        Args:
+            name_or_path: a folder or Hub id of transformers' `CLIPModel` or `SiglipModel`.
+            config_kwargs: fields of `UniPTConfig`. SigLIP's bias is kept with ``logit_bias_init_value``, whatever its
+                value; without it the bias is left out, and a warning says so.
+
+        Returns:
+            The model in evaluation mode.
+
+        Raises:
+            OSError: a checkpoint cannot be found.
+            ValueError: it is no such model, or its weights are incomplete.
+        """
+        with _quiet_logging():
+            dual = load_dual_encoder(name_or_path)
+        is_clip = dual.config.model_type == "clip"
+        encoder_configs = _encoder_configs(dual.vision_model, dual.text_model)
+        own = {"logit_scale_init_value": dual.logit_scale.item()}
+        if is_clip:
+            own |= {"projection_dim": dual.config.projection_dim, "vision_pooling": "first", "text_pooling": "last"}
+        else:
+            own |= {"projection_dim": dual.config.text_config.projection_size}
+            own |= {"vision_pooling": "attention", "text_pooling": "padded_last"}
+            # With this token texts are filled up, and the embedding is read off the last place. The configurations of
+            # SigLIP 2 do not tell it.
+            encoder_configs["text_config"]["pad_token_id"] = AutoTokenizer.from_pretrained(name_or_path).pad_token_id
+        config = UniPTConfig(**encoder_configs, **(own | config_kwargs))
+        model = cls(config)
+        base = getattr(model, "unipt", model)
+        own_weights = dual.state_dict()
+        weights = base.state_dict()
+        for name in weights:
+            if name in own_weights:
+                weights[name] = own_weights[name].reshape(weights[name].shape)
+        if is_clip:
+            weights["visual_projection.bias"] = torch.zeros(config.projection_dim)
+            weights["text_projection.bias"] = torch.zeros(config.projection_dim)
+        else:
+            # SigLIP has no projection of images; the identity stands in its place. That of texts it calls a head.
+            weights["visual_projection.weight"] = torch.eye(config.projection_dim)
+            weights["visual_projection.bias"] = torch.zeros(config.projection_dim)
+            weights["text_projection.weight"] = own_weights["text_model.head.weight"]
+            weights["text_projection.bias"] = own_weights["text_model.head.bias"]
+        base.load_state_dict(weights)
+        if "logit_bias" in own_weights and base.logit_bias is None:
+            logger.warning(f"the logit bias of {name_or_path} is left out: a softmax loss has no use for it")
+        if base is not model:
+            logger.warning(f"newly initialised, not in {name_or_path}: the head for masked language modelling")
+        model.tie_weights()
         return model.eval()
 
 
@@ -351,8 +450,8 @@ class UniPTModel(UniPTPreTrainedModel):
 
     def __init__(self, config: UniPTConfig) -> None:
         super().__init__(config)
-        self.vision_model = _build_encoder(config.vision_config)
-        self.text_model = _build_encoder(config.text_config)
+        self.vision_model = build_encoder(config.vision_config)
+        self.text_model = build_encoder(config.text_config)
         # The encoders made copies of their configurations. Later changes of ``config``, as of the attention
         # implementation or the vocabulary's size, must reach the encoders too.
         self.vision_model.config = config.vision_config
@@ -363,6 +462,8 @@ class UniPTModel(UniPTPreTrainedModel):
         logit_scale = torch.tensor(config.logit_scale_init_value)
         # Loading a checkpoint makes every parameter trainable again, so a scale that stays fixed is a buffer.
         self.logit_scale = nn.Parameter(logit_scale) if config.learnable_logit_scale else nn.Buffer(logit_scale)
+        bias = config.logit_bias_init_value
+        self.logit_bias = None if bias is None else nn.Parameter(torch.tensor(float(bias)))
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -387,11 +488,15 @@ class UniPTModel(UniPTPreTrainedModel):
         native = _pair(config.image_size)
         patch = _pair(config.patch_size)
         if height % patch[0] or width % patch[1]:
+            nearest = [max(1, round(side / size)) * size for side, size in zip((height, width), patch, strict=True)]
             raise ValueError(
                 f"input of {height} x {width} pixels cannot be cut into patches of {patch[0]} x {patch[1]}; choose a "
-                "height and width that they divide"
+                f"height and width that they divide, such as {nearest[0]} x {nearest[1]}"
             )
-        if (height, width) != native and (native[0] != native[1] or patch[0] != patch[1]):
+        # DINOv3 has no position embeddings: it rotates by the place of a patch, in grids of any shape.
+        has_positions = config.model_type != "dinov3_vit"
+        is_square = native[0] == native[1] and patch[0] == patch[1]
+        if has_positions and not is_square and (height, width) != native:
             raise ValueError(
                 f"input of {height} x {width} pixels does not fit this encoder, built for {native[0]} x {native[1]}: "
                 "position embeddings are interpolated from square grids only"
@@ -419,13 +524,36 @@ class UniPTModel(UniPTPreTrainedModel):
         """
         # CLIP's text encoder takes no token types, so what was not given is not passed on.
         optional = _given(token_type_ids=token_type_ids, position_ids=position_ids)
+        read = input_ids
+        mask_of_encoder = attention_mask
+        if self.config.text_pooling == "padded_last":
+            read = self._filled_up(input_ids, attention_mask)
+            # As SigLIP was trained: it reads the padding, too.
+            mask_of_encoder = None
         outputs = self.text_model(
-            input_ids=input_ids, attention_mask=attention_mask, **optional, **kwargs, return_dict=True
+            input_ids=read, attention_mask=mask_of_encoder, **optional, **kwargs, return_dict=True
         )
         tokens = outputs.last_hidden_state
+        projected = self.text_projection(tokens)
+        pooled = None
+        if self.config.text_pooling == "padded_last":
+            pooled = projected[:, -1]
+            length = input_ids.shape[1]
+            tokens = tokens[:, :length]
+            projected = projected[:, :length]
         if attention_mask is None:
             attention_mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
-        return self._features(outputs, tokens, self.text_projection(tokens), attention_mask)
+        if pooled is None:
+            pooled = pool_tokens(projected, attention_mask, self.config.text_pooling)
+        return self._features(outputs, tokens, projected, pooled, attention_mask)
+
+    def _filled_up(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        """Texts, filled up with padding on the right: (texts, tokens) to (texts, all the positions of the encoder)."""
+        config = self.config.text_config
+        if attention_mask is not None:
+            input_ids = input_ids.masked_fill(attention_mask == 0, config.pad_token_id)
+        missing = config.max_position_embeddings - input_ids.shape[1]
+        return nn.functional.pad(input_ids, (0, missing), value=config.pad_token_id)
 
     @can_return_tuple
     def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> UniPTFeatures:
@@ -437,31 +565,31 @@ class UniPTModel(UniPTPreTrainedModel):
 
         Returns:
             `UniPTFeatures`; ``last_hidden_state`` holds the encoder's normalised tokens (of CLIP after its
-            post_layernorm), class tokens first, and ``model.visual_projection(last_hidden_state)`` are the projected
-            tokens that were pooled. `patch_grid` tells where in the image a token lies.
+            post_layernorm), class tokens first and no registers; ``model.visual_projection(last_hidden_state)`` are the
+            projected tokens that were pooled. `patch_grid` tells where in the image a token lies.
 
         Raises:
             ValueError: the encoder cannot take this height and width.
         """
         height, width = pixel_values.shape[-2:]
         self.patch_grid(height, width)
-        if (height, width) != _pair(self.config.vision_config.image_size):
-            kwargs["interpolate_pos_encoding"] = True
-        outputs = self.vision_model(pixel_values=pixel_values, **kwargs, return_dict=True)
-        tokens = outputs.last_hidden_state
-        if self.config.vision_config.model_type == "clip_vision_model":
-            # CLIP itself normalises only its class token; here all tokens are pooled, so all are normalised.
-            tokens = self.vision_model.post_layernorm(tokens)
-        return self._features(outputs, tokens, self.visual_projection(tokens))
+        interpolate = (height, width) != _pair(self.config.vision_config.image_size)
+        outputs, tokens = image_tokens(self.vision_model, pixel_values, interpolate, **kwargs)
+        projected = self.visual_projection(tokens)
+        if self.config.vision_pooling == "attention":
+            pooled = self.visual_projection(self.vision_model.head(tokens))
+        else:
+            pooled = pool_tokens(projected, pooling=self.config.vision_pooling)
+        return self._features(outputs, tokens, projected, pooled)
 
     def _features(
         self,
         outputs: ModelOutput,
         tokens: torch.Tensor,
         projected: torch.Tensor,
+        pooled: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
     ) -> UniPTFeatures:
-        pooled = pool_tokens(projected, attention_mask, self.config.pooling)
         embeds = pooled
         if self.granularity_unification is not None:
             embeds = self.granularity_unification(projected, attention_mask)
@@ -490,7 +618,7 @@ class UniPTModel(UniPTPreTrainedModel):
         Args:
             input_ids, attention_mask, token_type_ids, position_ids: as for `get_text_features`.
             pixel_values: as for `get_image_features`.
-            return_loss (`bool`, *optional*): compute the `contrastive_loss`; text n and image n must be a pair.
+            return_loss (`bool`, *optional*): compute the `pair_loss`; text n and image n must be a pair.
             image_ids (`torch.Tensor` of shape `(N,)`, *optional*): see `contrastive_loss`.
 
         Raises:
@@ -502,17 +630,21 @@ class UniPTModel(UniPTPreTrainedModel):
         text_embeds = image_embeds = None
         logits_per_text = loss = None
         if input_ids is not None:
-            text_outputs = self.get_text_features(input_ids, attention_mask, token_type_ids, position_ids, **kwargs)
+            text_outputs = self.get_text_features(
+                input_ids, attention_mask, token_type_ids, position_ids, **kwargs, return_dict=True
+            )
             text_embeds = nn.functional.normalize(text_outputs.pooler_output, dim=-1)
         if pixel_values is not None:
-            vision_outputs = self.get_image_features(pixel_values, **kwargs)
+            vision_outputs = self.get_image_features(pixel_values, **kwargs, return_dict=True)
             image_embeds = nn.functional.normalize(vision_outputs.pooler_output, dim=-1)
         if text_embeds is not None and image_embeds is not None:
             logits_per_text = scaled_cosines(text_embeds, image_embeds, self.similarity_scale())
+            if self.logit_bias is not None:
+                logits_per_text = logits_per_text + self.logit_bias
         if return_loss:
             if logits_per_text is None or len(text_embeds) != len(image_embeds):
                 raise ValueError("the contrastive loss needs input_ids and pixel_values of one length: pair n is row n")
-            loss = contrastive_loss(text_embeds, image_embeds, self.similarity_scale(), image_ids)
+            loss = pair_loss(text_embeds, image_embeds, self.similarity_scale(), self.logit_bias, image_ids)
         return UniPTOutput(
             loss=loss,
             contrastive_loss=loss,
@@ -537,6 +669,15 @@ class UniPTMLMHead(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return self.decoder(self.layer_norm(nn.functional.gelu(self.dense(hidden_states))))
 
+    @torch.no_grad()
+    def start_from(self, dense: nn.Linear, norm: nn.LayerNorm, decoder: nn.Linear) -> None:
+        """Copy the weights of another such head. Its decoder's weight is left out: it is the word embeddings'."""
+        self.dense.weight.copy_(dense.weight)
+        self.layer_norm.weight.copy_(norm.weight)
+        for own, other in ((self.dense, dense), (self.layer_norm, norm), (self.decoder, decoder)):
+            # ModernBERT has no bias in some of these.
+            own.bias.copy_(torch.zeros_like(own.bias) if other.bias is None else other.bias)
+
 
 class UniPTForPreTraining(UniPTPreTrainedModel):
     """UniPT with the head that its pre-training needs, and the paper's losses (equations 1 to 3).
@@ -548,12 +689,14 @@ class UniPTForPreTraining(UniPTPreTrainedModel):
     A folder of this class also loads as a plain `UniPTModel`, through ``AutoModel``.
     """
 
-    _tied_weights_keys = {"mlm_head.decoder.weight": "unipt.text_model.embeddings.word_embeddings.weight"}
-
     def __init__(self, config: UniPTConfig) -> None:
         super().__init__(config)
         self.unipt = UniPTModel(config)
         self.mlm_head = UniPTMLMHead(config.text_config)
+        # Word embeddings go by other names in every kind of text encoder.
+        words = self.get_input_embeddings()
+        name_of_words = next(name for name, module in self.named_modules() if module is words)
+        self._tied_weights_keys = {"mlm_head.decoder.weight": f"{name_of_words}.weight"}
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -567,6 +710,14 @@ class UniPTForPreTraining(UniPTPreTrainedModel):
 
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.mlm_head.decoder = value
+
+    def get_text_features(self, *args: Any, **kwargs: Any) -> UniPTFeatures:
+        """Embed descriptions, as `UniPTModel.get_text_features` does."""
+        return self.unipt.get_text_features(*args, **kwargs)
+
+    def get_image_features(self, *args: Any, **kwargs: Any) -> UniPTFeatures:
+        """Embed images, as `UniPTModel.get_image_features` does."""
+        return self.unipt.get_image_features(*args, **kwargs)
 
     @can_return_tuple
     def forward(
@@ -598,12 +749,18 @@ class UniPTForPreTraining(UniPTPreTrainedModel):
         return_loss = return_loss is None or return_loss
         text_inputs = _given(attention_mask=attention_mask, token_type_ids=token_type_ids, position_ids=position_ids)
         outputs = self.unipt(
-            input_ids, pixel_values, **text_inputs, return_loss=return_loss, image_ids=image_ids, **kwargs
+            input_ids,
+            pixel_values,
+            **text_inputs,
+            return_loss=return_loss,
+            image_ids=image_ids,
+            **kwargs,
+            return_dict=True,
         )
         loss = outputs.loss
         mlm_loss = mlm_logits = None
         if mlm_labels is not None:
-            masked_tokens = self.unipt.text_model(input_ids=mlm_input_ids, **text_inputs).last_hidden_state
+            masked_tokens = self.get_text_features(mlm_input_ids, **text_inputs, return_dict=True).last_hidden_state
             # The head's output is as wide as the vocabulary, so it sees only the tokens that the loss needs.
             masked = mlm_labels != IGNORED_LABEL
             mlm_logits = self.mlm_head(masked_tokens[masked])
@@ -621,38 +778,24 @@ def _pair(size: int | list[int] | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def _build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
-    """The bare encoder of ``config``, without the pooler that UniPT does not use."""
-    model_class = AutoModel._model_mapping[type(config)]
-    takes_pooling = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
-    return AutoModel.from_config(config, **({"add_pooling_layer": False} if takes_pooling else {}))
+@contextmanager
+def _quiet_logging() -> Iterator[None]:
+    """Hide transformers' warnings of heads that are not used. What is missing is told afterwards."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
-def _load_vision_encoder(name_or_path: str) -> tuple[PreTrainedModel, list[str]]:
-    """(encoder without pooler where that can be left out, names of its weights that were not in the files)."""
-    config = AutoConfig.from_pretrained(name_or_path)
-    if config.model_type == "clip":
-        model, info = CLIPVisionModel.from_pretrained(
-            name_or_path, config=config.vision_config, output_loading_info=True
-        )
-    elif config.model_type in ("vit", "deit"):
-        model, info = AutoModel.from_pretrained(name_or_path, add_pooling_layer=False, output_loading_info=True)
-    else:
-        model, info = AutoModel.from_pretrained(name_or_path, output_loading_info=True)
-    return model, sorted(info["missing_keys"])
-
-
-def _load_text_encoder(name_or_path: str) -> tuple[PreTrainedModel, nn.Module | None, list[str]]:
-    """(encoder without pooler, BERT's MLM head or None, names of the encoder's weights that were not in the files)."""
-    config = AutoConfig.from_pretrained(name_or_path)
-    if config.model_type != "bert":
-        model, info = AutoModel.from_pretrained(name_or_path, output_loading_info=True)
-        return model, None, sorted(name for name in info["missing_keys"] if not name.startswith("pooler."))
-    model, info = AutoModelForMaskedLM.from_pretrained(name_or_path, output_loading_info=True)
-    missing = sorted(info["missing_keys"])
-    has_head = not any(name.startswith("cls.") for name in missing)
-    encoder_missing = [name.removeprefix("bert.") for name in missing if name.startswith("bert.")]
-    return model.bert, model.cls.predictions if has_head else None, encoder_missing
+def _encoder_configs(vision_model: PreTrainedModel, text_model: PreTrainedModel) -> dict[str, dict[str, Any]]:
+    """The configurations of two encoders, as `UniPTConfig` takes them."""
+    configs = {"vision_config": vision_model.config.to_dict(), "text_config": text_model.config.to_dict()}
+    for config in configs.values():
+        # Training starts in full precision, whatever the precision of the checkpoints.
+        config.pop("dtype", None)
+    return configs
 
 
 UniPTModel.register_for_auto_class("AutoModel")

@@ -134,7 +134,7 @@ def test_the_authors_checkpoint_embeds_as_their_code_does(tiny_tokenizer, tokeni
     assert torch.equal(model.mlm_head.decoder.bias, state["mlm_score.bias"])
     assert torch.equal(model.mlm_head.dense.weight, state["mlm_score.transform.dense.weight"])
     assert processor(images=[draw_person(0)], return_tensors="pt")["pixel_values"].shape == (1, 3, 384, 128)
-    assert load_unipt(tmp_path / "out")[0].config.pooling == "max"
+    assert load_unipt(tmp_path / "out")[0].config.vision_pooling == "max"
     caplog.set_level("INFO", "modeling_unipt")
     convert("authors", tmp_path / "last.ckpt", "--output", tmp_path / "out", "--tokenizer", tokenizer_folder)
     assert "already complete" in caplog.text and not capsys.readouterr().out
@@ -252,7 +252,7 @@ def test_clip_keeps_its_embeddings_from_a_folder_and_from_openais_names(clip, ti
     options = ["--pooling", "max", "--image-size", "96", "32"]
     convert("clip", tmp_path / "hf", "--output", tmp_path / "start", *options)
     start, processor = load_unipt(tmp_path / "start")
-    assert start.config.pooling == "max"
+    assert start.config.vision_pooling == "max"
     pixels = processor(images=[draw_person(0)], return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         tokens = start.visual_projection(start.get_image_features(pixels).last_hidden_state)
@@ -347,13 +347,13 @@ def test_mistakes_are_told(clip, tiny_clip_folder, tiny_unipt_folder, tokenizer_
 def test_the_last_token_is_the_texts_and_the_first_the_images():
     tokens = torch.arange(24.0).reshape(2, 4, 3)
     mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])
-    assert torch.equal(pool_tokens(tokens, mask, "class"), torch.stack([tokens[0, 1], tokens[1, 3]]))
-    assert torch.equal(pool_tokens(tokens, None, "class"), tokens[:, 0])
+    assert torch.equal(pool_tokens(tokens, mask, "last"), torch.stack([tokens[0, 1], tokens[1, 3]]))
+    assert torch.equal(pool_tokens(tokens, None, "first"), tokens[:, 0])
 
 
 def test_the_help_names_every_pooling(capsys):
     with pytest.raises(SystemExit):
         make_parser().parse_args(["convert", "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    names = f"{', '.join(POOLINGS[:-1])} or {POOLINGS[-1]}"
+    names = f"{', '.join(list(POOLINGS)[:-1])} or {list(POOLINGS)[-1]}"
     assert f"how the tokens become one embedding: {names} (default: as trained)" in told
