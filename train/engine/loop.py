@@ -70,12 +70,16 @@ def run_training(
             suffice. The checkpoints stay.
     """
     _check_shares(min(options.batch_size, len(dataset)), accelerator.num_processes)
+    bare = objective
     prepared = accelerator.prepare(objective, *optimizers, *schedulers)
     objective = prepared[0]
     optimizers = prepared[1 : 1 + len(optimizers)]
     schedulers = prepared[1 + len(optimizers) :]
     checkpoints = Path(folder) / CHECKPOINTS
     progress = Progress(accelerator, checkpoints)
+    # Also before the first step: the weights come from a model or a checkpoint that may lie beyond the bounds.
+    bare.keep_in_bounds()
+    rated = _group_to_log(optimizers[0])
     batches = make_batches(len(dataset), options.batch_size, options.seed, progress.step, options.max_steps)
     loader = torch.utils.data.DataLoader(
         dataset, batch_sampler=batches, collate_fn=collator, num_workers=options.num_workers
@@ -93,6 +97,7 @@ def run_training(
             losses = _step(accelerator, objective, optimizers, schedulers, batch, options, seed)
         except torch.OutOfMemoryError:
             raise _out_of_memory(progress.step + 1, options.chunk_size) from None
+        bare.keep_in_bounds()
         # Looked at a step later, when it is there: waiting for it would leave a GPU idle.
         if last_loss is not None:
             _check_finite(float(last_loss), progress.step, dataset, batches, checkpoints)
@@ -111,7 +116,7 @@ def run_training(
             # What is kept must be good, so here the loss of this very step is waited for.
             _check_finite(float(last_loss), step, dataset, batches, checkpoints)
         if logs:
-            line = progress.add_line(batches.batch_size, schedulers[0].get_last_lr()[0], measured or {})
+            line = progress.add_line(batches.batch_size, schedulers[0].get_last_lr()[rated], measured or {})
             accelerator.log(line, step=step)
             bar.set_postfix({name: f"{line[name]:.3f}" for name in losses})
         if saves:
@@ -142,6 +147,14 @@ def _step(
     for optimizer in optimizers:
         optimizer.zero_grad()
     return losses
+
+
+def _group_to_log(optimizer: torch.optim.Optimizer) -> int:
+    """The first group that holds a matrix: a single number, such as the logit scale, may have a rate of its own."""
+    for number, group in enumerate(optimizer.param_groups):
+        if any(parameter.ndim >= 2 for parameter in group["params"]):
+            return number
+    return 0
 
 
 def _check_shares(batch_size: int, processes: int) -> None:

@@ -61,3 +61,10 @@ class Objective(torch.nn.Module):
             Scalars by name. ``loss`` is what training minimises; its parts are called ``..._loss``. All are logged.
         """
         raise NotImplementedError
+
+    def keep_in_bounds(self) -> None:
+        """Bring parameters that have bounds back between them, in place.
+
+        Every process calls this before the first step and after each one, so that all of them stay alike. It is no part
+        of :meth:`forward`, where a parameter beyond its bound would get no gradient that brings it back.
+        """

@@ -11,7 +11,7 @@ from unipt_train.data.batches import EpochBatches
 from unipt_train.engine import loop as training_loop
 from unipt_train.engine.joint_batch import joint_backward
 from unipt_train.engine.loop import LoopOptions, run_training
-from unipt_train.engine.optimizers import make_schedulers
+from unipt_train.engine.optimizers import build_optimizers, make_schedulers
 from unipt_train.engine.result import start_tracking
 from unipt_train.engine.set_up import make_accelerator
 from unipt_train.objectives.base import Objective
@@ -33,9 +33,15 @@ class Numbers(torch.utils.data.Dataset):
 class OneNumber(Objective):
     """One number, and how far it is from those of the batch."""
 
-    def __init__(self):
+    def __init__(self, start=0.0, most=math.inf):
         super().__init__(model=None)
-        self.value = torch.nn.Parameter(torch.zeros(()))
+        self.value = torch.nn.Parameter(torch.tensor(start))
+        self.most = most
+        self.passed = []
+
+    @torch.no_grad()
+    def keep_in_bounds(self):
+        self.value.clamp_(max=self.most)
 
     def inputs(self, batch):
         return batch
@@ -44,6 +50,7 @@ class OneNumber(Objective):
         return batch
 
     def forward(self, values):
+        self.passed.append(float(self.value.detach()))
         return {"value": self.value.expand(len(values))}
 
     def losses(self, features, targets):
@@ -54,7 +61,7 @@ def collate(samples):
     return {"values": torch.tensor(samples)}
 
 
-def loop(tmp_path, save_steps=4, chunk_size=0, report_to="none", scheduler="linear"):
+def loop(tmp_path, save_steps=4, chunk_size=0, report_to="none", scheduler="linear", model=None):
     """(log, model) of a run into ``tmp_path``."""
     options = LoopOptions(
         max_steps=10,
@@ -68,7 +75,7 @@ def loop(tmp_path, save_steps=4, chunk_size=0, report_to="none", scheduler="line
     )
     accelerator = make_accelerator("no", cpu=True, report_to=report_to, output_dir=str(tmp_path / "out"))
     start_tracking(accelerator, tmp_path)
-    model = OneNumber()
+    model = model or OneNumber()
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.1)]
     schedulers = make_schedulers(optimizers, scheduler, 0.1, options.max_steps)
     _, log = run_training(accelerator, model, optimizers, schedulers, Numbers(), collate, options, tmp_path)
@@ -138,6 +145,34 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path, fails_at, save_step
         {k: v for k, v in row.items() if k != drop} for row in whole
     ]
     assert float(again.value) == float(model.value)
+
+
+def test_a_number_with_a_bound_is_never_beyond_it_and_comes_back_at_once(tmp_path):
+    """The mean of what it learns is 5.5; it starts above the bound, and is pulled against it or away from it."""
+    _, against = loop(tmp_path / "against", model=OneNumber(start=9.0, most=3.0))
+    assert against.passed == [3.0] * 10 and float(against.value.detach()) == 3.0
+    _, away = loop(tmp_path / "away", model=OneNumber(start=9.0, most=8.0))
+    assert away.passed[:2] == [8.0, 8.0]  # the first step of the warm-up has rate 0
+    assert away.passed[2] < 8.0 and float(away.value.detach()) < away.passed[2]
+
+
+def test_a_checkpoint_beyond_the_bound_goes_on_from_the_bound(tmp_path, fails_at):
+    fails_at(7, error=torch.OutOfMemoryError())
+    with pytest.raises(UserError):
+        loop(tmp_path, model=OneNumber())
+    _, resumed = loop(tmp_path, model=OneNumber(most=0.25))
+    assert resumed.passed[0] == 0.25
+
+
+def test_the_rate_logged_is_that_of_matrices(tmp_path):
+    module = torch.nn.Module()
+    module.scale = torch.nn.Parameter(torch.zeros(()))
+    module.layer = torch.nn.Linear(2, 2)
+    (adamw,) = build_optimizers(module, {"scale": 0.5}, 0.25, 0.1, (0.9, 0.98))
+    assert adamw.param_groups[0]["lr"] == 0.5
+    assert adamw.param_groups[training_loop._group_to_log(adamw)]["lr"] == 0.25
+    scale_alone = torch.optim.SGD([module.scale], lr=0.5)
+    assert training_loop._group_to_log(scale_alone) == 0
 
 
 def test_a_half_written_checkpoint_is_never_chosen(tmp_path, fails_at, caplog):
