@@ -23,6 +23,7 @@ def load_unipt(
     name_or_path: Path | str,
     revision: str | None = None,
     model_class: type[UniPTPreTrainedModel] = UniPTModel,
+    may_lack: tuple[str, ...] = (),
 ) -> tuple[UniPTPreTrainedModel, UniPTProcessor]:
     """A UniPT checkpoint, ready for use.
 
@@ -30,6 +31,8 @@ def load_unipt(
         name_or_path: a folder written by ``save_pretrained``, or a Hub id.
         revision: branch, tag or commit of a Hub id.
         model_class: `UniPTModel` or `UniPTForPreTraining`.
+        may_lack: beginnings of the names of weights that are initialised anew if the files lack them. All others must
+            be there.
 
     Returns:
         The model in evaluation mode and its processor.
@@ -50,7 +53,8 @@ def load_unipt(
     from_pretrained = partial(model_class.from_pretrained, output_loading_info=True, ignore_mismatched_sizes=True)
     with _quiet_transformers():
         model, info = _read(name_or_path, "the weights", from_pretrained, revision)
-    _refuse_incomplete_weights(name_or_path, info)
+    _refuse_incomplete_weights(name_or_path, info, may_lack)
+    model.newly_initialised = frozenset(info["missing_keys"])
     folder = Path(name_or_path)
     lacking = [name for name in PROCESSOR_FILES if folder.is_dir() and not (folder / name).is_file()]
     if lacking:
@@ -78,7 +82,8 @@ def load_model(
     loaded, processor = load_unipt(model, revision)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return loaded.to(device), processor
+    # Weights of half precision, too: computing_in says in which format they are multiplied.
+    return loaded.float().to(device), processor
 
 
 def model_name(model: UniPTModel) -> str:
@@ -138,13 +143,14 @@ def _quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _refuse_incomplete_weights(name_or_path: str, info: dict[str, Any]) -> None:
+def _refuse_incomplete_weights(name_or_path: str, info: dict[str, Any], may_lack: tuple[str, ...]) -> None:
     """Refuse a model some of whose weights transformers had to initialise at random.
 
     Args:
+        may_lack: beginnings of the names of weights that may be new.
         info: what ``from_pretrained`` returns with ``output_loading_info``.
     """
-    missing = list(info["missing_keys"])
+    missing = [name for name in info["missing_keys"] if not name.startswith(may_lack)]
     for key in info["mismatched_keys"]:
         # (name, shape in the file, shape in the model)
         missing.append(key[0] if isinstance(key, tuple) else key)

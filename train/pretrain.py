@@ -14,7 +14,7 @@ pre-training would start from, which is the baseline without person pre-training
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, part_of, require
@@ -22,6 +22,8 @@ from unipt_train.engine.run_arguments import PretrainArguments
 
 # Pairs by which --centre-embeddings estimates the mean embedding.
 CENTRING_PAIRS = 256
+# Beginnings of the names of parameters of the model: its heads, for which encoders may bring no weights.
+HEADS = ("unipt.visual_projection.", "unipt.text_projection.", "mlm_head.")
 
 
 def check(arguments: PretrainArguments) -> None:
@@ -30,7 +32,11 @@ def check(arguments: PretrainArguments) -> None:
     Raises:
         UserError: an option is missing, out of its range, or needs another one.
     """
-    require(arguments, "dataset", "output_dir", "vision_model", "text_model")
+    require(arguments, "dataset", "output_dir")
+    if arguments.model is None:
+        require(arguments, "vision_model", "text_model")
+    elif arguments.random_init:
+        raise UserError("--random-init takes the architecture of two encoders; give it without --model")
     if arguments.batch_size < 2:
         raise UserError(
             f"--batch-size {arguments.batch_size} is too small: a contrastive loss compares a pair with others"
@@ -46,14 +52,37 @@ def check(arguments: PretrainArguments) -> None:
         raise UserError(f"--attribute-loss-weight {arguments.attribute_loss_weight} must not be negative")
     if arguments.logit_scale <= 0:
         raise UserError(f"--logit-scale {arguments.logit_scale} must be positive")
+    for name in ("head_learning_rate", "logit_scale_learning_rate"):
+        rate = getattr(arguments, name)
+        if rate is not None and rate < 0:
+            raise UserError(f"--{name.replace('_', '-')} {rate} must not be negative")
+
+
+def learning_rates(arguments: PretrainArguments, newly_initialised: Iterable[str] | None) -> dict[str, float]:
+    """The rates that are not --learning-rate: beginning of parameter names of the objective -> peak learning rate.
+
+    Args:
+        arguments: the options.
+        newly_initialised: names of the model's parameters that no checkpoint had weights for; None: all of them.
+    """
+    rates = {}
+    if arguments.logit_scale_learning_rate is not None:
+        # Both numbers of the loss: logit_scale and, of a sigmoid loss, logit_bias.
+        rates["model.unipt.logit_"] = arguments.logit_scale_learning_rate
+    if arguments.head_learning_rate is not None:
+        new = HEADS if newly_initialised is None else newly_initialised
+        heads = [f"model.{name}" for name in new if name.startswith(HEADS)]
+        rates |= dict.fromkeys(["attribute_head.", *heads], arguments.head_learning_rate)
+    return rates
 
 
 def plan(arguments: PretrainArguments, rows: int, processes: int, precision: str) -> str:
     """One sentence about what will be done."""
     batch = min(arguments.batch_size, rows)
     share = batch // processes
+    start = f"from {arguments.model}, with its own projections, pooling and scale, " if arguments.model else ""
     return (
-        f"pre-training on {rows} pairs for {arguments.max_steps} steps, precision {precision}; "
+        f"pre-training {start}on {rows} pairs for {arguments.max_steps} steps, precision {precision}; "
         f"global batch {batch}: {processes} process(es) x {share} pairs, "
         f"{min(arguments.chunk_size or share, share)} in a forward pass; {batch - 1} negatives a query"
     )
@@ -86,12 +115,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     set_seed(arguments.seed)
     model, processor = build.build_model(part_of(arguments, build.ModelOptions))
-    if arguments.learnable_logit_scale and accelerator.distributed_type == "FSDP":
-        raise UserError("FSDP cannot hold a learnable logit_scale, a single number; launch with DDP, or give false")
+    size = processor.image_processor.size
+    arguments = dataclasses.replace(arguments, image_height=size["height"], image_width=size["width"])
+    if model.learns_single_numbers() and accelerator.distributed_type == "FSDP":
+        raise UserError(
+            "FSDP cannot hold a learned logit_scale or logit_bias, a single number; launch with DDP, or give "
+            "--learnable-logit-scale false and --contrastive-loss softmax"
+        )
     set_up_model(model, arguments.attn_implementation, arguments.gradient_checkpointing)
     pairs, facts = build.build_pairs(rows, processor, samples)
     collator = Collator(processor.tokenizer.pad_token_id)
-    if arguments.centre_embeddings:
+    if arguments.centre_embeddings and arguments.model is None:
         first = [pairs[0, index] for index in range(min(len(pairs), CENTRING_PAIRS))]
         centre_embeddings(model.unipt, collator(first))
     settings = arguments.settings() | {"command": "pretrain", "rows": len(rows)}
@@ -107,7 +141,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         fact_sizes=facts.sizes if facts else (),
     )
     optimizers = build_optimizers(
-        objective, {}, arguments.learning_rate, arguments.weight_decay, (0.9, 0.98), arguments.muon_learning_rate
+        objective,
+        learning_rates(arguments, model.newly_initialised),
+        arguments.learning_rate,
+        arguments.weight_decay,
+        (0.9, 0.98),
+        arguments.muon_learning_rate,
+        arguments.decay_positions,
     )
     schedulers = make_schedulers(optimizers, arguments.scheduler, arguments.warmup_ratio, arguments.max_steps)
     accelerator.print(plan(arguments, len(rows), accelerator.num_processes, accelerator.mixed_precision))

@@ -119,6 +119,8 @@ class PretrainingPairs(Samples):
         identified: bool = False,
     ) -> None:
         super().__init__(rows, processor, seed)
+        # A model that learns without masked words may have a tokenizer that cannot mask.
+        self.masks = processor.tokenizer.is_fast and processor.tokenizer.mask_token is not None
         self.sampler = sampler
         self.facts = facts
         self.identified = identified
@@ -135,13 +137,9 @@ class PretrainingPairs(Samples):
         else:
             caption, told = self.sampler.draw(row["attributes"], self.seed, row["image_id"], epoch)
         encoding, truncated = tokenise(self.processor.tokenizer, caption)
-        mlm_input_ids, mlm_labels = mask_whole_words(encoding, self.processor.tokenizer, rng)
-        sample = {
-            "input_ids": encoding["input_ids"],
-            "mlm_input_ids": mlm_input_ids,
-            "mlm_labels": mlm_labels,
-            "truncated": truncated,
-        }
+        sample = {"input_ids": encoding["input_ids"], "truncated": truncated}
+        if self.masks:
+            sample["mlm_input_ids"], sample["mlm_labels"] = mask_whole_words(encoding, self.processor.tokenizer, rng)
         if self.facts is not None:
             sample["told"] = self.facts.told(told)
             sample["shown"] = self.facts.shown(row["attribute_probabilities"])

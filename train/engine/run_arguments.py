@@ -28,6 +28,8 @@ HOW_IT_RUNS = frozenset(
         "report_to",
     }
 )
+# What an output counts as made with if it does not say: what versions without such an option did.
+FORMER_BEHAVIOUR = {"decay_positions": True}
 
 
 @dataclass
@@ -39,6 +41,12 @@ class RunArguments:
     )
     scheduler: str = option("linear", "learning-rate schedule of transformers that follows the warm-up and ends at 0")
     warmup_ratio: float = option(0.1, "share of the steps in which the learning rate rises")
+    weight_decay: float = option(0.0, "weight decay of the matrices; 0 makes AdamW the paper's Adam")
+    decay_positions: bool = option(
+        False,
+        "apply weight decay to class tokens, position embeddings and prototypes too, as versions up to 0.2 did; biases, "
+        "norms and single numbers never decay",
+    )
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm; 0: no clipping")
     precision: Literal["auto", "no", "bf16", "fp16"] = option("auto", "auto: bf16 where it is native")
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = option(
@@ -65,12 +73,13 @@ class RunArguments:
 
     def settings(self) -> dict[str, Any]:
         """The options that shape the result, by name; with others of them the result is another."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in HOW_IT_RUNS}
+        left_out = HOW_IT_RUNS if self.weight_decay else HOW_IT_RUNS | {"decay_positions"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """The default of every option, by name."""
-        return {field.name: field.default for field in dataclasses.fields(cls)}
+        """What every option counts as, by name, in an output that does not tell it."""
+        return {field.name: field.default for field in dataclasses.fields(cls)} | FORMER_BEHAVIOUR
 
 
 @dataclass
@@ -80,16 +89,38 @@ class PretrainArguments(RunArguments):
     dataset: str | None = option(None, "folder or Hub name of a dataset of image-text pairs")
     output_dir: str | None = option(None, "folder for the pre-trained model; must be new")
     split: str = option("train", "split of the dataset")
-    vision_model: str | None = option(None, "folder or Hub name of a ViT-like encoder")
-    text_model: str | None = option(None, "folder or Hub name of a BERT-like encoder")
-    random_init: bool = option(False, "take only the encoders' architecture, not their weights")
-    image_height: int = option(384, "height to which images are resized, in pixels")
-    image_width: int = option(128, "width to which images are resized, in pixels")
-    max_text_tokens: int = option(100, "longer captions are truncated")
-    projection_dim: int = option(768, "size of the shared embedding")
-    logit_scale: float = option(1.0, "scale (1 / temperature) of the cosine similarity")
-    learnable_logit_scale: bool = option(False, "learn the scale, which starts at --logit-scale")
-    centre_embeddings: bool = option(False, "shift the projections at the start so that embeddings have mean zero")
+    model: str | None = option(
+        None,
+        "folder or Hub name of a whole model to go on from: UniPT, CLIP, SigLIP, or SigLIP 2 of fixed size. It keeps "
+        "its own projections, pooling and scale. If it is given, --vision-model and --text-model are not read",
+    )
+    vision_model: str | None = option(
+        None, "folder or Hub name of an image encoder: ViT, DeiT, CLIP, SigLIP, DINOv2, DINOv3 or BEiT"
+    )
+    text_model: str | None = option(
+        None,
+        "folder or Hub name of a text encoder: BERT, RoBERTa, XLM-R, DistilBERT, MPNet, ModernBERT, CLIP, SigLIP, or a "
+        "decoder such as Qwen3",
+    )
+    random_init: bool = option(False, "take only the two encoders' architecture, not their weights")
+    image_height: int | None = option(
+        None, "height to which images are resized, in pixels (default: that of --model, or 384 for two encoders)"
+    )
+    image_width: int | None = option(
+        None, "width to which images are resized, in pixels (default: that of --model, or 128 for two encoders)"
+    )
+    max_text_tokens: int = option(100, "longer captions are truncated; no more than the text encoder can read")
+    projection_dim: int = option(768, "size of the shared embedding of two encoders")
+    logit_scale: float = option(1.0, "scale (1 / temperature) of the cosine similarity of two encoders at the start")
+    learnable_logit_scale: bool = option(False, "learn the scale of two encoders, which starts at --logit-scale")
+    contrastive_loss: Literal["softmax", "sigmoid"] = option(
+        "softmax",
+        "softmax: equation 1, each pair against all others; sigmoid: SigLIP's, each pair judged alone, with a learned "
+        "bias",
+    )
+    centre_embeddings: bool = option(
+        False, "shift the projections of two encoders at the start so that embeddings have mean zero"
+    )
     mlm_loss_weight: float = option(1.0, "beta of equation 3; 0 leaves masked language modelling out")
     fresh_captions: bool = option(False, "write a new caption each epoch from the attributes in the dataset")
     caption_recipe: RecipeName = option(
@@ -110,10 +141,20 @@ class PretrainArguments(RunArguments):
     epochs: float = option(15, "passes over the dataset, unless --max-steps is given")
     max_steps: int = option(-1, "number of steps; -1: as many as --epochs makes")
     learning_rate: float = option(1e-5, "peak learning rate of AdamW")
+    head_learning_rate: float | None = option(
+        None,
+        "peak learning rate of the heads that no checkpoint has weights for: the attribute head and, where they are new, "
+        "the two projections and the head that predicts words (default: --learning-rate)",
+    )
+    logit_scale_learning_rate: float | None = option(
+        None,
+        "peak learning rate of a learned scale and of the sigmoid loss's bias; by the linear schedule the scale's "
+        "logarithm can move by about half of this rate times the number of steps (default: --learning-rate)",
+    )
     muon_learning_rate: float | None = option(
         None, "train the matrices inside transformer layers by Muon with this peak learning rate"
     )
-    weight_decay: float = option(0.01, "weight decay; not applied to biases and norms")
+    weight_decay: float = option(0.01, "weight decay of the matrices")
 
 
 @dataclass
@@ -136,7 +177,6 @@ class FinetuneArguments(RunArguments):
     muon_learning_rate: float | None = option(
         None, "train the matrices inside transformer layers by Muon with this peak learning rate"
     )
-    weight_decay: float = option(0.0, "weight decay; 0 makes AdamW the paper's Adam")
     margin: float = option(0.2, "alpha of equation 5")
     matching_loss: Literal["ranking", "sdm"] = option(
         "ranking", "ranking: the paper's L_rk; sdm: IRRA's similarity distribution matching"

@@ -9,9 +9,10 @@ import torch
 
 from modeling_unipt.modeling_unipt import (
     IGNORED_LABEL,
+    MAX_LOGIT_SCALE,
     UniPTForPreTraining,
-    contrastive_loss,
     masked_language_modeling_loss,
+    pair_loss,
     pairs_of_one_id,
     pretraining_loss,
 )
@@ -78,7 +79,12 @@ class PretrainingObjective(Objective):
             for part in (model.mlm_head.dense, model.mlm_head.layer_norm, model.mlm_head.decoder.bias):
                 part.requires_grad_(False)
         if attribute_loss_weight:
-            self.attribute_head = torch.nn.Linear(model.config.projection_dim, sum(self.fact_sizes))
+            self.attribute_head = torch.nn.Linear(model.config.embedding_dim, sum(self.fact_sizes))
+
+    @torch.no_grad()
+    def keep_in_bounds(self) -> None:
+        """Keep the scale of the similarities at 100 or less, as CLIP does; a larger one makes training unstable."""
+        self.model.unipt.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
 
     def inputs(self, batch: Tensors) -> Tensors:
         left_out = COMPARED if self.predicts_words else (*COMPARED, "mlm_input_ids", "mlm_labels")
@@ -107,7 +113,8 @@ class PretrainingObjective(Objective):
             mlm_labels: (n, L) the original tokens where they are masked, -100 elsewhere.
 
         Returns:
-            ``text_embeds``, ``image_embeds`` (n, D); ``logit_scale`` (n,), n times the same; with masked texts
+            ``text_embeds``, ``image_embeds`` (n, D); ``logit_scale`` (n,), n times the same, and ``logit_bias`` (n,)
+            likewise if the model has one; with masked texts
             ``mlm_nll`` (n,), the summed negative log-likelihoods of their masked tokens; with an attribute loss
             ``text_logits``, ``image_logits`` (n, C).
         """
@@ -131,6 +138,8 @@ class PretrainingObjective(Objective):
             "image_embeds": images.pooler_output,
             "logit_scale": unipt.similarity_scale().expand(pairs),
         }
+        if unipt.logit_bias is not None:
+            features["logit_bias"] = unipt.logit_bias.expand(pairs)
         if mlm_labels is not None:
             features["mlm_nll"] = self._summed_nll(tokens, mlm_labels)
         if self.attribute_loss_weight:
@@ -158,10 +167,12 @@ class PretrainingObjective(Objective):
         told = targets.get("told")
         shown = targets.get("shown")
         truth = log_truth(told, shown, self.fact_sizes) if self.weigh_negatives else None
-        contrastive = contrastive_loss(
+        bias = features.get("logit_bias")
+        contrastive = pair_loss(
             features["text_embeds"],
             features["image_embeds"],
             features["logit_scale"].mean(),
+            None if bias is None else bias.mean(),
             image_ids=targets.get("image_ids"),
             log_weights=log_weights_of_negatives(truth, targets.get("text_ids")),
         )

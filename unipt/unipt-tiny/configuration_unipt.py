@@ -8,6 +8,8 @@ from transformers import AutoConfig, PreTrainedConfig
 
 VISION_POOLINGS = ("max", "mean", "first", "attention")
 TEXT_POOLINGS = ("max", "mean", "first", "last", "padded_last")
+# Text encoders that read from left to right, each token only what stands before it.
+DECODERS = ("llama", "mistral", "qwen2", "qwen3")
 # One name for the pooling of both encoders, as folders of version 0.2 and before have it.
 POOLINGS = {"max": ("max", "max"), "mean": ("mean", "mean"), "class": ("first", "last")}
 PROTOTYPE_SIZES = ("prototype_dim", "prototype_layers", "prototype_heads", "prototype_head_dim", "prototype_mlp_dim")
@@ -27,9 +29,10 @@ class UniPTConfig(PreTrainedConfig):
         vision_pooling (`str`): how the projected tokens of an image become one embedding: their ``"max"`` (the paper's)
             or ``"mean"``, the ``"first"`` one, which is the class token where there is one, or ``"attention"``: what
             SigLIP's own head gathers from all tokens.
-        text_pooling (`str`): the same for a text, padding left out: ``"max"``, ``"mean"``, the ``"first"`` token, the
-            ``"last"`` one, as CLIP and decoders have it, or ``"padded_last"``, SigLIP's way: the text is filled up with
-            padding, and what stands in the last place is taken.
+        text_pooling (`str`, *optional*): the same for a text, padding left out: ``"max"``, ``"mean"``, the ``"first"``
+            token, the ``"last"`` one, or ``"padded_last"``, SigLIP's way: the text is filled up with padding, and what
+            stands in the last place is taken. The default is ``"last"`` for a decoder, whose last token is the only one
+            that has read the whole text, and else ``"max"``.
         pooling (`str`, *optional*): sets both, as configurations before version 0.3 do: ``"max"``, ``"mean"``, or
             ``"class"``, which is the first token of an image and the last one of a text.
         logit_scale_init_value (`float`): natural logarithm of the factor on cosine similarities.
@@ -47,8 +50,8 @@ class UniPTConfig(PreTrainedConfig):
         tie_word_embeddings (`bool`): whether the MLM decoder shares the text encoder's word embeddings.
 
     Raises:
-        ValueError: an unknown pooling, or one that the encoder has not; a size of the prototypes that is too small, or a
-            sub-configuration without ``model_type``.
+        ValueError: an unknown pooling, or one that the encoder has not; a size of the prototypes that is too small; or
+            a sub-configuration without ``model_type``.
     """
 
     model_type = "unipt"
@@ -58,7 +61,7 @@ class UniPTConfig(PreTrainedConfig):
     vision_config: PreTrainedConfig | dict | None = None
     projection_dim: int = 512
     vision_pooling: str = "max"
-    text_pooling: str = "max"
+    text_pooling: str | None = None
     num_prototypes: int = 0
     prototype_dim: int = 512
     prototype_layers: int = 2
@@ -79,6 +82,8 @@ class UniPTConfig(PreTrainedConfig):
         if both is not None:
             _check_choice("pooling", both, POOLINGS)
             self.vision_pooling, self.text_pooling = POOLINGS[both]
+        if self.text_pooling is None:
+            self.text_pooling = "last" if self.text_config.model_type in DECODERS else "max"
         _check_choice("vision_pooling", self.vision_pooling, VISION_POOLINGS)
         _check_choice("text_pooling", self.text_pooling, TEXT_POOLINGS)
         for encoder, pooling, needed in (

@@ -17,7 +17,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from .configuration_unipt import fit_vision_config
+from .configuration_unipt import DECODERS, fit_vision_config
 
 VISION_ENCODERS = (
     "beit",
@@ -29,7 +29,6 @@ VISION_ENCODERS = (
     "siglip_vision_model",
     "vit",
 )
-DECODERS = ("llama", "mistral", "qwen2", "qwen3")
 TEXT_ENCODERS = (
     "bert",
     "clip_text_model",
@@ -230,4 +229,4 @@ def _missing(encoder: PreTrainedModel, info: dict[str, Any]) -> list[str]:
     return sorted(set(info["missing_keys"]) & set(encoder.state_dict()))
 
 
-__all__ = ["DECODERS", "DUAL_ENCODERS", "TEXT_ENCODERS", "VISION_ENCODERS", "longest_text"]
+__all__ = ["DUAL_ENCODERS", "TEXT_ENCODERS", "VISION_ENCODERS", "longest_text"]

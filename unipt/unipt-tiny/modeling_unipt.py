@@ -15,14 +15,7 @@ from transformers.utils import ModelOutput, logging
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_unipt import UniPTConfig
-from .encoders_unipt import (
-    DECODERS,
-    build_encoder,
-    image_tokens,
-    load_dual_encoder,
-    load_text_encoder,
-    load_vision_encoder,
-)
+from .encoders_unipt import build_encoder, image_tokens, load_dual_encoder, load_text_encoder, load_vision_encoder
 
 logger = logging.get_logger(__name__)
 
@@ -311,6 +304,8 @@ class UniPTForPreTrainingOutput(ModelOutput):
 class UniPTPreTrainedModel(PreTrainedModel):
     config: UniPTConfig
     config_class = UniPTConfig
+    # Names of the parameters for which no file had weights; None where nothing was loaded.
+    newly_initialised: frozenset[str] | None = None
     base_model_prefix = "unipt"
     main_input_name = "input_ids"
     input_modalities = ("image", "text")
@@ -347,9 +342,7 @@ class UniPTPreTrainedModel(PreTrainedModel):
                 Of CLIP and SigLIP only the image encoder is used.
             text_name_or_path: the same of a text encoder, one of `TEXT_ENCODERS`. `UniPTForPreTraining` also uses its
                 head for masked language modelling if there is one.
-            config_kwargs: fields of `UniPTConfig`, such as ``projection_dim``. Tokens are pooled by their maximum, as
-                in the paper, unless ``vision_pooling`` and ``text_pooling`` say otherwise. Of a decoder the last token
-                is taken, the only one that has read the whole text.
+            config_kwargs: fields of `UniPTConfig`, such as ``projection_dim``.
 
         Returns:
             The model in evaluation mode.
@@ -363,8 +356,6 @@ class UniPTPreTrainedModel(PreTrainedModel):
                 vision_name_or_path, config_kwargs.get("vision_pooling", "max")
             )
             text_model, mlm_head, text_missing = load_text_encoder(text_name_or_path)
-        if text_model.config.model_type in DECODERS:
-            config_kwargs = {"text_pooling": "last"} | config_kwargs
         config = UniPTConfig(**_encoder_configs(vision_model, text_model), **config_kwargs)
         model = cls(config)
         base = getattr(model, "unipt", model)
@@ -376,7 +367,10 @@ class UniPTPreTrainedModel(PreTrainedModel):
             model.mlm_head.start_from(*mlm_head)
             missing = [name for name in missing if not name.startswith("mlm_head.")]
         model.tie_weights()
-        missing += [f"vision_model.{name}" for name in vision_missing] + [f"text_model.{name}" for name in text_missing]
+        inside = "" if base is model else "unipt."
+        missing += [f"{inside}vision_model.{name}" for name in vision_missing]
+        missing += [f"{inside}text_model.{name}" for name in text_missing]
+        model.newly_initialised = frozenset(missing)
         logger.warning(
             f"newly initialised, neither in {vision_name_or_path} nor in {text_name_or_path}: {', '.join(missing)}"
         )
@@ -433,7 +427,9 @@ class UniPTPreTrainedModel(PreTrainedModel):
         base.load_state_dict(weights)
         if "logit_bias" in own_weights and base.logit_bias is None:
             logger.warning(f"the logit bias of {name_or_path} is left out: a softmax loss has no use for it")
-        if base is not model:
+        names = [name for name, _ in model.named_parameters()]
+        model.newly_initialised = frozenset(name for name in names if name.startswith("mlm_head."))
+        if model.newly_initialised:
             logger.warning(f"newly initialised, not in {name_or_path}: the head for masked language modelling")
         model.tie_weights()
         return model.eval()
@@ -698,6 +694,10 @@ class UniPTForPreTraining(UniPTPreTrainedModel):
         name_of_words = next(name for name, module in self.named_modules() if module is words)
         self._tied_weights_keys = {"mlm_head.decoder.weight": f"{name_of_words}.weight"}
         self.post_init()
+
+    def learns_single_numbers(self) -> bool:
+        """Whether training changes the scale or the bias of the similarities."""
+        return isinstance(self.unipt.logit_scale, nn.Parameter) or self.unipt.logit_bias is not None
 
     def get_input_embeddings(self) -> nn.Module:
         return self.unipt.get_input_embeddings()
