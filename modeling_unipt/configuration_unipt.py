@@ -36,7 +36,7 @@ class UniPTConfig(PreTrainedConfig):
         pooling (`str`, *optional*): sets both, as configurations before version 0.3 do: ``"max"``, ``"mean"``, or
             ``"class"``, which is the first token of an image and the last one of a text.
         logit_scale_init_value (`float`): natural logarithm of the factor on cosine similarities.
-        learnable_logit_scale (`bool`): whether training changes that factor; it is capped at 100 either way.
+        learnable_logit_scale (`bool`): whether training changes that factor, which begins and stays at 100 or less.
         logit_bias_init_value (`float`, *optional*): what is added to scaled cosines at first. With it the model has
             SigLIP's sigmoid loss, without it the softmax loss, which has no use for a bias.
         num_prototypes (`int`): number of learnable prototypes that gather projected tokens into the embedding, see

@@ -321,7 +321,7 @@ class UniPTPreTrainedModel(PreTrainedModel):
             # Pooled embeddings are normalised, so the projection's scale only sets its effective learning rate.
             for projection in (module.visual_projection, module.text_projection):
                 init.normal_(projection.weight, std=projection.in_features**-0.5)
-            init.constant_(module.logit_scale, self.config.logit_scale_init_value)
+            init.constant_(module.logit_scale, min(self.config.logit_scale_init_value, MAX_LOGIT_SCALE))
             if module.logit_bias is not None:
                 init.constant_(module.logit_bias, self.config.logit_bias_init_value)
         elif isinstance(module, UniPTGranularityUnification):
@@ -469,8 +469,8 @@ class UniPTModel(UniPTPreTrainedModel):
         self.text_model.set_input_embeddings(value)
 
     def similarity_scale(self) -> torch.Tensor:
-        """The factor on cosine similarities: exp of ``logit_scale``, at most 100."""
-        return self.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp()
+        """The factor on cosine similarities: exp of ``logit_scale``. Training keeps it at 100 or less."""
+        return self.logit_scale.exp()
 
     def patch_grid(self, height: int, width: int) -> tuple[int, int]:
         """(rows, columns) of the patches of an input of ``height`` x ``width`` pixels.
@@ -659,7 +659,9 @@ class UniPTMLMHead(nn.Module):
     def __init__(self, text_config: PreTrainedConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(text_config.hidden_size, text_config.hidden_size)
-        self.layer_norm = nn.LayerNorm(text_config.hidden_size, eps=getattr(text_config, "layer_norm_eps", 1e-12))
+        # ModernBERT's has another name, DistilBERT's is no field, and decoders have no such norm.
+        epsilon = getattr(text_config, "layer_norm_eps", getattr(text_config, "norm_eps", 1e-12))
+        self.layer_norm = nn.LayerNorm(text_config.hidden_size, eps=epsilon)
         self.decoder = nn.Linear(text_config.hidden_size, text_config.vocab_size)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ pre-training would start from, which is the baseline without person pre-training
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, part_of, require
@@ -91,13 +92,28 @@ def plan(arguments: PretrainArguments, rows: int, processes: int, precision: str
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(PretrainArguments, __doc__, argv)
     check(arguments)
+    # It holds the lock of the output to the end.
+    with ExitStack() as stack:
+        train(arguments, stack)
 
+
+def train(arguments: PretrainArguments, stack: ExitStack) -> None:
+    """Train as the options say, and write the result.
+
+    Args:
+        stack: what is to be held while the run lasts.
+
+    Raises:
+        UserError: something that the options name cannot be used, or cannot be used here.
+    """
     # These load accelerate, datasets and more, for which --help and a mistake in the options should not wait.
     from accelerate.utils import set_seed
 
     from unipt_train.data.batches import Collator, steps_per_epoch
     from unipt_train.data.loading import load_rows
+    from unipt_train.engine.launching import check_shares
     from unipt_train.engine.loop import LoopOptions, run_training
+    from unipt_train.engine.muon import check_muon
     from unipt_train.engine.optimizers import build_optimizers, make_schedulers
     from unipt_train.engine.result import claim_output, save_result, start_tracking
     from unipt_train.engine.set_up import make_accelerator, set_up_model
@@ -113,6 +129,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     accelerator = make_accelerator(
         arguments.precision, arguments.cpu, arguments.torch_compile, arguments.report_to, arguments.output_dir
     )
+    check_shares(min(arguments.batch_size, len(rows)), accelerator.num_processes)
+    check_muon(arguments.muon_learning_rate, accelerator.mixed_precision, accelerator.distributed_type)
     set_seed(arguments.seed)
     model, processor = build.build_model(part_of(arguments, build.ModelOptions))
     size = processor.image_processor.size
@@ -129,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         first = [pairs[0, index] for index in range(min(len(pairs), CENTRING_PAIRS))]
         centre_embeddings(model.unipt, collator(first))
     settings = arguments.settings() | {"command": "pretrain", "rows": len(rows)}
-    folder = claim_output(accelerator, arguments.output_dir, settings, arguments.defaults())
+    folder = stack.enter_context(claim_output(accelerator, arguments.output_dir, settings, arguments.defaults()))
     if folder is None:
         return
     start_tracking(accelerator, folder)

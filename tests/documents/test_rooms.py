@@ -15,7 +15,13 @@ BELOW = {
     "unipt_train": {"modeling_unipt", "dataset_builders"},
     "unipt_space": {"modeling_unipt", "dataset_builders"},
 }
-HUB_FILES = ("configuration_unipt.py", "modeling_unipt.py", "image_processing_unipt.py", "processing_unipt.py")
+HUB_FILES = (
+    "configuration_unipt.py",
+    "encoders_unipt.py",
+    "image_processing_unipt.py",
+    "modeling_unipt.py",
+    "processing_unipt.py",
+)
 HUB_PACKAGES = {"transformers", "torch"}
 
 

@@ -12,6 +12,25 @@ BECOME_MASK = 0.8
 BECOME_RANDOM = 0.1
 
 
+# With this sign tokens begin that begin a word, in tokenizers that come from SentencePiece.
+WORD_BEGINS = "\u2581"
+
+
+def _word_ids(encoding: BatchEncoding) -> list[int | None]:
+    """The number of the word that each token belongs to; None for a special token."""
+    numbers = encoding.word_ids()
+    if any(number for number in numbers):
+        return numbers
+    # The tokenizers of Gemma and Llama do not cut at blanks: to them the whole text is one word.
+    words = []
+    word = 0
+    for token, number in zip(encoding.tokens(), numbers, strict=True):
+        if number is not None and token.startswith(WORD_BEGINS):
+            word += 1
+        words.append(None if number is None else word)
+    return words
+
+
 def mask_whole_words(
     encoding: BatchEncoding, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator
 ) -> tuple[list[int], list[int]]:
@@ -27,7 +46,7 @@ def mask_whole_words(
         -100 elsewhere. At least one word is always masked.
     """
     input_ids = list(encoding["input_ids"])
-    word_ids = encoding.word_ids()
+    word_ids = _word_ids(encoding)
     labels = [IGNORED_LABEL] * len(input_ids)
     words = sorted({word for word in word_ids if word is not None})
     if not words:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dataset_builders.divide.vocabulary import RecipeName
+from modeling_unipt.common.number_formats import DTYPE_HELP, DtypeName
 from modeling_unipt.common.user_errors import UserError
 from unipt_train.engine.arguments import option
 
@@ -197,3 +198,4 @@ class FinetuneArguments(RunArguments):
         None, "split to choose the checkpoint on (default: val or validation, or else people held out of training)"
     )
     held_out_people: float = option(0.1, "share of the training people that is held out if there is no such split")
+    validation_dtype: DtypeName = option("auto", f"of validation: {DTYPE_HELP}")

@@ -162,8 +162,8 @@ def _model_of_two_encoders(options: ModelOptions) -> tuple[UniPTForPreTraining, 
     vision = options.vision_model
     text = options.text_model
     with _told_in_one_sentence(f"encoders '{vision}' and '{text}'", "cannot both be loaded, neither as folders nor"):
-        tokenizer = AutoTokenizer.from_pretrained(text)
         model = _random_model(options) if options.random_init else _pretrained_model(options)
+        tokenizer = AutoTokenizer.from_pretrained(text)
     image_processor = UniPTImageProcessor(
         size={"height": options.image_height or HEIGHT, "width": options.image_width or WIDTH},
         **_normalisation_of(vision),
