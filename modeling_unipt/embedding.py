@@ -1,4 +1,8 @@
-"""Embedding many images or texts with a UniPT model, in batches; the gallery and the evaluation both use it."""
+"""Embedding many images or texts with a UniPT model, in batches; the gallery and the evaluation both use it.
+
+``dtype`` is in all functions the name of the number format that the model computes in, see
+:func:`modeling_unipt.precision.pick_dtype`. Embeddings are float32 in any case.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -12,6 +16,7 @@ from tqdm.auto import tqdm
 
 from .common.parallel import map_ahead, usable_cores
 from .modeling_unipt import UniPTFeatures, UniPTModel
+from .precision import computing_in, pick_dtype
 from .processing_unipt import UniPTProcessor
 
 Item = TypeVar("Item")
@@ -27,6 +32,7 @@ def embed_images(
     images: Iterable[Image.Image],
     batch_size: int = 64,
     total: int | None = None,
+    dtype: str = "auto",
 ) -> np.ndarray:
     """Embed images.
 
@@ -38,7 +44,7 @@ def embed_images(
     """
     embeds = [np.empty((0, model.config.embedding_dim), dtype=np.float32)]
     with tqdm(total=total, desc="embedding images", unit="image", disable=total is None) as bar:
-        for batch in embed_in_batches(model, processor, images, lambda image: (None, image), batch_size):
+        for batch in embed_in_batches(model, processor, images, lambda image: (None, image), batch_size, dtype):
             embeds.append(np.stack([embedding for _, embedding in batch]))
             bar.update(len(batch))
     return np.concatenate(embeds)
@@ -50,6 +56,7 @@ def embed_in_batches(
     items: Iterable[Item],
     read: Callable[[Item], tuple[Note, Image.Image | None]],
     batch_size: int = 64,
+    dtype: str = "auto",
 ) -> Iterator[list[tuple[Note, np.ndarray | None]]]:
     """Read images and embed them. Threads read and resize the next batches while the model embeds one.
 
@@ -77,12 +84,13 @@ def embed_in_batches(
         inputs = processor(images=images, return_tensors="np", do_rescale=False, do_normalize=False)
         return notes, inputs["pixel_values"]
 
+    number_format = pick_dtype(dtype, model.device)
     threads = min(MOST_READERS, len(usable_cores()))
     # One batch more than there are threads is ready or begun, so that no thread waits for the model.
     for notes, pixels in map_ahead(prepare, _batches(items, batch_size), threads, threads + 1):
         embeds = iter(())
         if pixels is not None:
-            with torch.inference_mode():
+            with torch.inference_mode(), computing_in(number_format, model.device):
                 embeds = iter(_unit_rows(model.get_image_features(_normalised(pixels, model, processor))))
         yield [(note, next(embeds) if has_image else None) for note, has_image in notes]
 
@@ -106,23 +114,30 @@ def _normalised(pixels: np.ndarray, model: UniPTModel, processor: UniPTProcessor
     return values.to(model.dtype)
 
 
-def embed_texts(model: UniPTModel, processor: UniPTProcessor, texts: list[str], batch_size: int = 64) -> np.ndarray:
+def embed_texts(
+    model: UniPTModel, processor: UniPTProcessor, texts: list[str], batch_size: int = 64, dtype: str = "auto"
+) -> np.ndarray:
     """Embed descriptions. Those longer than the processor's limit (100 tokens) are truncated.
 
     Returns:
         (N, config.embedding_dim) float32 array, rows of length 1, in the order of ``texts``.
     """
-    # Texts of similar length share a batch, which then needs little padding.
-    by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    number_format = pick_dtype(dtype, model.device)
+    order = by_length(texts)
     embeds = np.empty((len(texts), model.config.embedding_dim), dtype=np.float32)
     with tqdm(total=len(texts), desc="embedding texts", unit="text", disable=len(texts) <= batch_size) as bar:
-        for start in range(0, len(by_length), batch_size):
-            batch = by_length[start : start + batch_size]
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
             inputs = processor(text=[texts[index] for index in batch], return_tensors="pt").to(model.device)
-            with torch.inference_mode():
+            with torch.inference_mode(), computing_in(number_format, model.device):
                 embeds[batch] = _unit_rows(model.get_text_features(**inputs))
             bar.update(len(batch))
     return embeds
+
+
+def by_length(texts: list[str]) -> list[int]:
+    """Indices of the texts, shortest first: texts of similar length share a batch, which then needs little padding."""
+    return sorted(range(len(texts)), key=lambda index: len(texts[index]))
 
 
 def _unit_rows(features: UniPTFeatures) -> np.ndarray:

@@ -23,6 +23,7 @@ from typing import Literal
 
 from modeling_unipt.common.atomic_files import write_json, write_text
 from modeling_unipt.common.contact_sheet import check_sheet_path
+from modeling_unipt.common.number_formats import DTYPE_HELP, DtypeName
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, require
 from unipt_train.evaluation.report import benchmark_title, markdown, text_table
@@ -49,6 +50,7 @@ class EvaluateArguments:
     contact_sheet: str | None = field(default=None, metadata={"help": "PNG file that shows queries with their results"})
     queries_shown: int = field(default=8, metadata={"help": "queries on the contact sheet, drawn at random"})
     batch_size: int = field(default=64, metadata={"help": "images or captions embedded at once"})
+    dtype: DtypeName = field(default="auto", metadata={"help": DTYPE_HELP})
     cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is a GPU"})
     seed: int = field(default=0, metadata={"help": "seed of the intervals and of the queries shown"})
 
@@ -75,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Loads torch and its libraries, for which --help and a mistake in the options should not wait.
     import torch
 
+    from modeling_unipt.precision import pick_dtype
     from unipt_train.data.loading import load_rows
     from unipt_train.evaluation.measure import embed_rows, measure, training_setting
     from unipt_train.evaluation.models import BaselineProcessor, count_truncated, load_model, text_limit
@@ -84,14 +87,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Everything is loaded before anything is measured, so that a mistyped last name costs no hour of embedding.
     splits = {name: load_rows(name, arguments.split, ["image", "captions", "person_id"]) for name in arguments.dataset}
     models = {name: load_model(name) for name in arguments.model}
-    device = "cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu"
+    device = torch.device("cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu")
+    dtype = str(pick_dtype(arguments.dtype, device)).removeprefix("torch.")
     directions = DIRECTIONS if arguments.direction == "both" else [arguments.direction]
     records = []
     for name, (model, processor) in models.items():
         # Only the model that is measured lies in the GPU's memory.
-        model.to(device)
+        model.to(device).float()
         for dataset, rows in splits.items():
-            embedded = embed_rows(model, processor, rows, arguments.batch_size)
+            embedded = embed_rows(model, processor, rows, arguments.batch_size, dtype)
             is_baseline = isinstance(processor, BaselineProcessor)
             about = {
                 "model": name,
@@ -100,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "setting": "baseline" if is_baseline else training_setting(name, dataset),
                 "benchmark": benchmark_title(dataset),
                 "average_precision": arguments.average_precision,
+                "dtype": dtype,
                 "text_limit": text_limit(processor),
                 "captions_truncated": count_truncated(processor, embedded.captions),
             }

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..common.number_formats import DTYPE_HELP, DTYPES
 from ..common.user_errors import UserError
 from .constants import EMPTY_QUERY, EXACT_UP_TO, KINDS
 
@@ -131,6 +132,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         command.add_argument("--model", help="where the gallery's model is now (default: where it was when indexing)")
     for command in (index, search, add):
         command.add_argument("--cpu", action="store_true", help="stay on the CPU even where there is a GPU")
+        command.add_argument("--dtype", choices=DTYPES, default="auto", help=f"{DTYPE_HELP} (default: auto)")
     for command in (index, search, add, remove, info):
         command.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
@@ -173,16 +175,16 @@ def run_index(arguments: argparse.Namespace) -> None:
     from .gallery import PersonGallery
 
     model, processor = load_model(arguments.model, arguments.revision, "cpu" if arguments.cpu else None)
-    gallery = PersonGallery(model, processor, location, arguments.index, arguments.revision)
+    gallery = PersonGallery(model, processor, location, arguments.index, arguments.revision, arguments.dtype)
     settings = _index_settings(gallery, source, arguments.metadata)
-    partial = start_output(arguments.output, settings, keep_partial=True)
+    partial = start_output(arguments.output, settings, keep_partial=True, defaults={"dtype": "auto"})
     if partial is None:
         if arguments.json:
             images = GalleryFiles.open(arguments.output).manifest.images
             _print_json({"gallery": arguments.output, "images": images})
         return
     if (partial / MANIFEST_FILE).exists():
-        gallery = PersonGallery.load(partial, (model, processor))
+        gallery = PersonGallery.load(partial, (model, processor), dtype=arguments.dtype)
         print(f"going on after {len(gallery)} images", file=sys.stderr)
     else:
         gallery.create_files(partial)
@@ -207,13 +209,15 @@ def _index_settings(gallery: "PersonGallery", source: "Source", metadata: str | 
     """The description of a gallery to be, which JSON can hold: the same one means the same result."""
     from ..sources.base import FolderSource
 
-    return {
+    settings = {
         "command": "index",
         "images": len(source),
         "listing": _listing(source) if isinstance(source, FolderSource) else source.fingerprint,
         "metadata": metadata and hashlib.sha256(Path(metadata).read_bytes()).hexdigest(),
         **gallery.header().settings(),
     }
+    # Only if it was named, so that version 0.2, which has no such setting, recognises all other galleries.
+    return settings if gallery.dtype == "auto" else settings | {"dtype": gallery.dtype}
 
 
 def _listing(source: "FolderSource") -> str:
@@ -252,7 +256,7 @@ def run_search(arguments: argparse.Namespace) -> None:
     gallery = PersonGallery.open(arguments.gallery)
     # Before the model is loaded, which takes seconds.
     gallery.check_where(where)
-    gallery.use_model(arguments.model, "cpu" if arguments.cpu else None)
+    gallery.use_model(arguments.model, "cpu" if arguments.cpu else None, arguments.dtype)
     results = gallery.search((text, image) if text and image else text or image, top_k, where)
     if arguments.json:
         names = gallery.file_names
@@ -323,7 +327,7 @@ def run_add(arguments: argparse.Namespace) -> None:
     # Mistakes in these are told before the model is loaded, which takes seconds.
     metadata = metadata_table(arguments.metadata)
     found = joined([images_at(place, gallery.folder) for place in arguments.images])
-    gallery.use_model(arguments.model, "cpu" if arguments.cpu else None)
+    gallery.use_model(arguments.model, "cpu" if arguments.cpu else None, arguments.dtype)
     report = gallery.add_found(found, metadata, batch_size)
     if arguments.json:
         _print_json({"gallery": arguments.gallery, "images": len(gallery), **_report_as_json(report)})

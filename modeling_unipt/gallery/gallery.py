@@ -84,6 +84,9 @@ class PersonGallery(GalleryRecords):
         folder: where the images lie; their names are relative to it.
         index: kind of index, ``"exact"``, ``"hnsw"`` or ``"ivf"``; by default exact up to 500,000 images, ivf for more.
         revision: the Hub revision that ``model`` was loaded from.
+        dtype: number format in which the model computes, ``"float32"``, ``"bfloat16"`` or ``"float16"``; "auto" is
+            bfloat16 on a GPU that has it, and float32 elsewhere. Embeddings are float32 in any case, so a query of one
+            format finds images that were embedded in another.
 
     Attributes:
         rejected: (file name, reason) of the images that could not be read.
@@ -96,15 +99,17 @@ class PersonGallery(GalleryRecords):
         folder: PathLike = "",
         index: str | None = None,
         revision: str | None = None,
+        dtype: str = "auto",
     ) -> None:
         super().__init__(folder, index, revision)
         self._index: VectorIndex | None = None
-        self._give_model(model, processor)
+        self._give_model(model, processor, dtype)
 
-    def _give_model(self, model: "UniPTModel | None", processor: "UniPTProcessor | None") -> None:
+    def _give_model(self, model: "UniPTModel | None", processor: "UniPTProcessor | None", dtype: str) -> None:
         self.model = model
         self.processor = processor
-        self._encode = QueryEncoder(model, processor)
+        self.dtype = dtype
+        self._encode = QueryEncoder(model, processor, dtype)
 
     @property
     def index(self) -> VectorIndex:
@@ -128,6 +133,7 @@ class PersonGallery(GalleryRecords):
         revision: str | None = None,
         batch_size: int = 64,
         device: str | None = None,
+        dtype: str = "auto",
         progress: Progress | None = None,
     ) -> "PersonGallery":
         """Embed every image below ``folder``; unreadable ones are left out and listed in ``gallery.rejected``.
@@ -141,6 +147,7 @@ class PersonGallery(GalleryRecords):
             revision: the Hub revision of ``model`` to load.
             batch_size: images embedded at once.
             device: where the model runs; a GPU where there is one, by default.
+            dtype: number format in which it computes, see `PersonGallery`.
             progress: as for `add`.
 
         Raises:
@@ -149,7 +156,7 @@ class PersonGallery(GalleryRecords):
         location = absolute_spec(folder)
         found = images_of_source(open_source(folder), location, location)
         metadata = metadata_table(metadata)
-        gallery = cls(*load_model(model, revision, device), location, index, revision)
+        gallery = cls(*load_model(model, revision, device), location, index, revision, dtype)
         gallery.add_found(found, metadata, batch_size, progress)
         gallery.refuse_empty(f"of {location} ")
         return gallery
@@ -166,6 +173,7 @@ class PersonGallery(GalleryRecords):
         revision: str | None = None,
         batch_size: int = 64,
         device: str | None = None,
+        dtype: str = "auto",
         progress: Progress | None = None,
     ) -> "PersonGallery":
         """Embed the images of a `datasets.Dataset`, or of one given by its name and ``split``.
@@ -182,6 +190,7 @@ class PersonGallery(GalleryRecords):
             revision: as for `from_folder`.
             batch_size: as for `from_folder`.
             device: as for `from_folder`.
+            dtype: as for `from_folder`.
             progress: as for `add`.
 
         Raises:
@@ -189,7 +198,7 @@ class PersonGallery(GalleryRecords):
                 not UniPT.
         """
         found = images_of_dataset(dataset, split, image_column)
-        gallery = cls(*load_model(model, revision, device), "", index, revision)
+        gallery = cls(*load_model(model, revision, device), "", index, revision, dtype)
         gallery.add_found(found, None, batch_size, progress)
         gallery.refuse_empty("of the dataset ")
         return gallery
@@ -237,7 +246,8 @@ class PersonGallery(GalleryRecords):
         index = self.index
         staged = Staged(self._rows, self.rejected, found.metadata if metadata is None else metadata)
         with self._writing(), reporting(progress, len(found)) as advance:
-            for batch in embed_in_batches(self.model, self.processor, fetched(found.images), read, batch_size):
+            images = fetched(found.images)
+            for batch in embed_in_batches(self.model, self.processor, images, read, batch_size, self.dtype):
                 for image, embedding in batch:
                     staged.put(image, embedding)
                 if len(staged) >= SEGMENT_ROWS:
@@ -342,18 +352,21 @@ class PersonGallery(GalleryRecords):
             self.rejected = saved.rejected
 
     @classmethod
-    def load(cls, folder: PathLike, model: ModelOrPair | None = None, device: str | None = None) -> "PersonGallery":
+    def load(
+        cls, folder: PathLike, model: ModelOrPair | None = None, device: str | None = None, dtype: str = "auto"
+    ) -> "PersonGallery":
         """Open a saved gallery with the model that embedded it.
 
         Args:
             model: where that model is now, if it is no longer where it was; or a (model, processor) pair.
             device: where the model runs; a GPU where there is one, by default.
+            dtype: number format in which it computes, see `PersonGallery`.
 
         Raises:
             UserError: ``folder`` is missing, not a gallery or damaged, or the model is missing or another one.
         """
         gallery = cls.open(folder)
-        gallery.use_model(model, device)
+        gallery.use_model(model, device, dtype)
         # Now, not at the first search.
         gallery._index = gallery._load_index()
         return gallery
@@ -367,7 +380,7 @@ class PersonGallery(GalleryRecords):
         gallery._read(files)
         return gallery
 
-    def use_model(self, model: ModelOrPair | None = None, device: str | None = None) -> None:
+    def use_model(self, model: ModelOrPair | None = None, device: str | None = None, dtype: str = "auto") -> None:
         """Give an opened gallery its model; arguments and errors as for `load`."""
         header = self._files.manifest.header
         wanted = header.model if model is None else model
@@ -379,7 +392,7 @@ class PersonGallery(GalleryRecords):
                 f"and cannot be searched with {model_name(loaded)} (weights {weights[:8]}), whose embeddings differ; "
                 "name the former or index the images again"
             )
-        self._give_model(loaded, processor)
+        self._give_model(loaded, processor, dtype)
 
     def header(self) -> GalleryHeader:
         """What the manifest says of the model and the images' folder."""

@@ -27,9 +27,10 @@ Query = str | QueryImage | tuple[str, QueryImage | str] | np.ndarray
 class QueryEncoder:
     """Embeds queries with a model; the last texts are remembered."""
 
-    def __init__(self, model: "UniPTModel", processor: "UniPTProcessor") -> None:
+    def __init__(self, model: "UniPTModel", processor: "UniPTProcessor", dtype: str = "auto") -> None:
         self.model = model
         self.processor = processor
+        self.dtype = dtype
         self._text = lru_cache(CACHED_TEXTS)(self._embed_text)
 
     def __call__(self, query: Query) -> np.ndarray:
@@ -48,7 +49,7 @@ class QueryEncoder:
     def _embed_text(self, text: str) -> np.ndarray:
         if not text.strip():
             raise UserError(EMPTY_QUERY)
-        return embed_texts(self.model, self.processor, [text])[0]
+        return embed_texts(self.model, self.processor, [text], dtype=self.dtype)[0]
 
     def _embed_image(self, image: QueryImage) -> np.ndarray:
         if isinstance(image, os.PathLike):
@@ -63,7 +64,7 @@ class QueryEncoder:
                 "a query is a text, an image (PIL image or pathlib.Path), a (text, image) pair or an embedding, not "
                 f"{type(image).__name__}"
             )
-        return embed_images(self.model, self.processor, [image])[0]
+        return embed_images(self.model, self.processor, [image], dtype=self.dtype)[0]
 
     def _checked(self, embedding: np.ndarray) -> np.ndarray:
         dim = self.model.config.embedding_dim

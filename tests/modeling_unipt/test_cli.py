@@ -229,6 +229,25 @@ def test_a_gallery_of_other_images_is_not_overwritten(indexed, tiny_unipt_folder
     assert status == 2 and "was made with other settings: folder was" in err
 
 
+def test_a_gallery_is_left_alone_unless_another_number_format_is_named(indexed, tiny_unipt_folder, tmp_path, capsys):
+    gallery, crops = indexed
+    command = ["index", crops, "--model", tiny_unipt_folder, "--output"]
+    status, _, err = run_in_process(capsys, *command, gallery, "--dtype", "bfloat16")
+    assert status == 2 and 'was made with other settings: dtype was "auto" and is now "bfloat16"' in err
+    status, out, _ = run_in_process(capsys, *command, tmp_path / "half", "--dtype", "bfloat16")
+    assert status == 0 and "4 images indexed" in out
+    status, _, err = run_in_process(capsys, *command, tmp_path / "half", "--dtype", "bfloat16")
+    assert status == 0 and "already complete" in err
+    scores = {}
+    for dtype in ("float32", "bfloat16"):
+        found = answer(capsys, "search", tmp_path / "half", "--image", crops / "1.png", "--dtype", dtype)["results"]
+        assert found[0]["file_name"] == "1.png"
+        scores[dtype] = found[0]["score"]
+    assert scores["float32"] < scores["bfloat16"] == 1.0
+    status, out, _ = run_in_process(capsys, "add", tmp_path / "half", crops, "--dtype", "float32")
+    assert status == 0 and "0 images added" in out
+
+
 def test_unreadable_images_alone_leave_no_output(tiny_unipt_folder, tmp_path, capsys):
     (tmp_path / "crops").mkdir()
     (tmp_path / "crops" / "a.jpg").write_bytes(b"")

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modeling_unipt import embedding
 from modeling_unipt.common.user_errors import UserError, run_command
+from modeling_unipt.precision import computing_in
 from tests.helpers.people import draw_person
 from unipt_train.evaluate_retrieval import main
 from unipt_train.evaluation.confidence import identity_intervals
@@ -118,6 +120,23 @@ def test_a_batch_of_one_gives_the_same_numbers(benchmarks, tiny_unipt_folder, tm
         for size in (1, 64)
     ]
     assert both[0] == both[1]
+
+
+@pytest.mark.parametrize("model", ["tiny_unipt_folder", "tiny_clip_folder"])
+def test_the_number_format_is_told_and_reaches_the_model(benchmarks, model, tmp_path, request, monkeypatch):
+    formats = []
+
+    def noted(dtype, device):
+        formats.append(dtype)
+        return computing_in(dtype, device)
+
+    monkeypatch.setattr(embedding, "computing_in", noted)
+    options = ["--model", request.getfixturevalue(model), "--dataset", benchmarks[0]]
+    for dtype, said in (("auto", "float32"), ("bfloat16", "bfloat16")):
+        formats.clear()
+        (record,) = evaluate(tmp_path, *options, "--dtype", dtype)
+        assert record["dtype"] == said and {str(each) for each in formats} == {f"torch.{said}"}
+        assert ("Embedded in bfloat16, not in float32." in markdown([record])) == (said == "bfloat16")
 
 
 @pytest.mark.parametrize(("model", "limit"), [("tiny_unipt_folder", 64), ("tiny_clip_folder", 77)])

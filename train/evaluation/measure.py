@@ -2,18 +2,20 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from accelerate import Accelerator
 from datasets import Dataset
 from transformers import PreTrainedModel
 
 from modeling_unipt.common.output_folders import SETTINGS_FILE
 from modeling_unipt.common.user_errors import UserError
-from modeling_unipt.embedding import embed_images, embed_texts
+from modeling_unipt.embedding import by_length, embed_images, embed_texts
 from modeling_unipt.image_processing_unipt import to_rgb
 from unipt_train.evaluation.confidence import identity_intervals
 from unipt_train.metrics.person_retrieval.person_retrieval import per_query_percent, query_scores
@@ -38,7 +40,14 @@ class Embedded:
     captions: list[str]
 
 
-def embed_rows(model: PreTrainedModel, processor: Callable[..., Any], rows: Dataset, batch_size: int = 64) -> Embedded:
+def embed_rows(
+    model: PreTrainedModel,
+    processor: Callable[..., Any],
+    rows: Dataset,
+    batch_size: int = 64,
+    dtype: str = "auto",
+    accelerator: Accelerator | None = None,
+) -> Embedded:
     """Embed every caption and every image of a split.
 
     Args:
@@ -46,6 +55,9 @@ def embed_rows(model: PreTrainedModel, processor: Callable[..., Any], rows: Data
         processor: makes the model's inputs of texts and images.
         rows: a split with the columns ``image`` (of any Pillow mode), ``captions`` and ``person_id``.
         batch_size: images or captions in one forward pass.
+        dtype: number format in which the model computes, see :func:`modeling_unipt.precision.pick_dtype`.
+        accelerator: shares the batches among its processes, each of which must call this and gets the whole. They are
+            the batches of one process, so that the numbers are its numbers too.
 
     Raises:
         UserError: no image has a caption.
@@ -59,10 +71,39 @@ def embed_rows(model: PreTrainedModel, processor: Callable[..., Any], rows: Data
         text_person_ids += [record["person_id"]] * len(record["captions"])
     if not captions:
         raise UserError("none of the images has a caption, so there is nothing to search by")
-    text_embeds = embed_texts(model, processor, captions, batch_size)
-    images = (to_rgb(row["image"]) for row in rows.select_columns(["image"]))
-    image_embeds = embed_images(model, processor, images, batch_size, total=len(rows))
+    processes = accelerator.num_processes if accelerator else 1
+    process = accelerator.process_index if accelerator else 0
+    own_captions = share_of_batches(by_length(captions), batch_size, process, processes)
+    own_images = share_of_batches(range(len(rows)), batch_size, process, processes)
+    texts = [captions[index] for index in own_captions]
+    text_embeds = embed_texts(model, processor, texts, batch_size, dtype)
+    pictured = rows.select_columns(["image"])
+    if processes > 1:
+        pictured = pictured.select(own_images)
+    images = (to_rgb(row["image"]) for row in pictured)
+    total = len(own_images) if process == 0 else None
+    image_embeds = embed_images(model, processor, images, batch_size, total, dtype)
+    text_embeds = _whole(text_embeds, own_captions, len(captions), accelerator)
+    image_embeds = _whole(image_embeds, own_images, len(rows), accelerator)
     return Embedded(text_embeds, np.array(text_person_ids), image_embeds, np.array(image_person_ids), captions)
+
+
+def share_of_batches(indices: Sequence[int], batch_size: int, process: int, processes: int) -> list[int]:
+    """Those of the ``indices`` that one of several processes takes: of every ``processes`` batches one."""
+    own = []
+    for start in range(process * batch_size, len(indices), processes * batch_size):
+        own += indices[start : start + batch_size]
+    return own
+
+
+def _whole(own: np.ndarray, places: list[int], count: int, accelerator: Accelerator | None) -> np.ndarray:
+    """(len(places), D) of each process to (count, D) of all; row i of a process stands at its ``places[i]``."""
+    rows = np.zeros((count, own.shape[1]), dtype=own.dtype)
+    rows[places] = own
+    if accelerator is None or accelerator.num_processes == 1:
+        return rows
+    # Each row is zero in all processes but one, so that the sum is exact. Shares need not be equal.
+    return accelerator.reduce(torch.from_numpy(rows).to(accelerator.device), "sum").cpu().numpy()
 
 
 def measure(

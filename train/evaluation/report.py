@@ -105,6 +105,8 @@ def markdown(records: Sequence[Record]) -> str:
     lines += ["Percent; in brackets bootstrap intervals at 95 % over the identities of the queries.", ""]
     if any(record["average_precision"] == "trapezoidal" for record in records):
         lines += ["mAP is LGUR's trapezoidal one, which is larger than IRRA's.", ""]
+    for dtype in sorted({record.get("dtype", "float32") for record in records} - {"float32"}):
+        lines += [f"Embedded in {dtype}, not in float32.", ""]
     for record in records:
         line = f"* {record['model']} on {record['dataset']}, {record['direction']}: {record['queries']:,} queries, "
         line += f"{record['gallery']:,} in the gallery, {record['identities']:,} people"

@@ -214,6 +214,28 @@ def test_batches_do_not_change_embeddings(model_and_processor):
     np.testing.assert_allclose(embed_images(model, processor, images, batch_size=2), whole_images, atol=1e-5)
 
 
+@pytest.mark.parametrize(("of_images", "of_queries"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_queries_of_one_format_find_images_embedded_in_another(
+    image_folder, model_and_processor, tmp_path, of_images, of_queries
+):
+    first = PersonGallery.from_folder(image_folder, model_and_processor, dtype=of_images)
+    exact = PersonGallery.from_folder(image_folder, model_and_processor)
+    place = first.file_names.index("person_2.png")
+    assert np.array_equal(first.embedding_of(place), exact.embedding_of(place)) == (of_images == "float32")
+    first.save(tmp_path / "gallery")
+    again = PersonGallery.load(tmp_path / "gallery", model_and_processor, dtype=of_queries)
+    found = again.search(image_folder / "person_2.png", top_k=1)[0]
+    assert found.index == place and 0.999 < found.score < 0.9999999
+    scores = {result.index: result.score for result in exact.search(QUERY)}
+    for result in again.search(QUERY):
+        assert result.score == pytest.approx(scores[result.index], abs=0.02)
+
+
+def test_a_format_that_there_is_not(image_folder, model_and_processor):
+    with pytest.raises(UserError, match="dtype is 'half'; it must be one of auto, float32"):
+        PersonGallery.from_folder(image_folder, model_and_processor, dtype="half")
+
+
 def test_pixels_are_those_of_the_processor(model_and_processor):
     model, processor = model_and_processor
     images = [draw_person(seed, 50 + seed, 30) for seed in range(4)] + [draw_person(9).convert("L")]
