@@ -105,8 +105,9 @@ def held_out_people(person_ids: Iterable[Any], share: float, seed: int) -> list[
 class Validation:
     """Measures a model every ``every`` steps and after the last, and keeps the weights of the highest Rank-1.
 
-    Of equal scores the earlier step counts. The training loop calls this after each step. Every process measures, and
-    the first one keeps the weights; they lie with the checkpoints, and are removed with these.
+    Of equal scores the earlier step counts. The training loop calls this after each step. The processes share the
+    embedding, every one measures all of it, and the first one keeps the weights; they lie with the checkpoints, and are
+    removed with these.
 
     Args:
         accelerator: of the run.
@@ -115,6 +116,7 @@ class Validation:
         every: steps between measurements.
         last_step: the number of steps of the run.
         folder: the work folder.
+        dtype: number format in which the model embeds, see :func:`modeling_unipt.precision.pick_dtype`.
     """
 
     def __init__(
@@ -125,8 +127,10 @@ class Validation:
         every: int,
         last_step: int,
         folder: Path,
+        dtype: str = "auto",
     ) -> None:
         self.accelerator = accelerator
+        self.dtype = dtype
         self.rows = rows
         self.processor = processor
         self.every = every
@@ -168,9 +172,11 @@ class Validation:
         """
         if step % self.every and step != self.last_step:
             return None
-        model = self.accelerator.unwrap_model(objective).model
+        model = self.accelerator.unwrap_model(objective, keep_torch_compile=False).model
         model.eval()
-        embedded = embed_rows(model, self.processor, self.rows.validation)
+        embedded = embed_rows(
+            model, self.processor, self.rows.validation, dtype=self.dtype, accelerator=self.accelerator
+        )
         try:
             metrics = measure(embedded)
         except ValueError as error:

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 
 from modeling_unipt import load_unipt
 from modeling_unipt.common.user_errors import UserError
+from tests.helpers.paths import ROOT
 from tests.helpers.people import draw_person
 from unipt_train import finetune
 from unipt_train.data.loading import load_rows
@@ -264,8 +267,36 @@ def test_weights_that_are_no_longer_finite_stop_with_one_sentence(tiny_unipt_fol
         tune(tiny_unipt_folder, benchmark, tmp_path / "out", vision_learning_rate="nan", eval_steps=1, warmup_ratio=0)
 
 
+def test_processes_share_the_embedding_and_all_have_the_numbers_of_one(tiny_unipt_folder, benchmark, tmp_path):
+    """24 captions and 12 images in batches of 5: two processes take 14 and 10, and 7 and 5 of them."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    given = [tiny_unipt_folder, benchmark, tmp_path / "rank"]
+    finished = subprocess.run(
+        [*launch, "-m", "tests.helpers.shared_embedding", *given], cwd=ROOT, capture_output=True, text=True, timeout=240
+    )
+    assert finished.returncode == 0, finished.stderr
+    model, processor = load_unipt(tiny_unipt_folder)
+    rows = load_rows(str(benchmark), "validation", ["captions"])
+    whole = embed_rows(model, processor, rows, batch_size=5)
+    passed = []
+    for rank in range(2):
+        shared = load_file(f"{tmp_path / 'rank'}-{rank}.safetensors")
+        # The batches are those of one process, so that not even rounding differs.
+        assert shared["texts"].numpy().tobytes() == whole.text_embeds.tobytes()
+        assert shared["images"].numpy().tobytes() == whole.image_embeds.tobytes()
+        passed.append((int(shared["texts_passed"]), int(shared["images_passed"])))
+    assert passed == [(14, 7), (10, 5)]
+
+
+def test_what_is_measured_is_the_same_in_the_format_asked_for(whole, tiny_unipt_folder, benchmark, tmp_path):
+    """On a CPU auto is float32, to the last digit."""
+    with scripted_scores():
+        tune(tiny_unipt_folder, benchmark, tmp_path / "named", validation_dtype="float32")
+    assert log_of(tmp_path / "named") == log_of(whole[0])
+
+
 def test_a_mistake_in_the_validation_rows_is_told_as_it_is(tiny_unipt_folder, benchmark, tmp_path, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise UserError("none of the images has a caption")
 
     monkeypatch.setattr(validation, "embed_rows", refuse)
