@@ -38,6 +38,33 @@ def test_an_output_that_lacks_new_options_was_made_with_their_defaults(written_w
         claim(tmp_path, PretrainArguments(dataset="x", caption_recipe="paper"))
 
 
+@pytest.fixture(params=["out", "out.partial"])
+def written_by_0_2(request, tmp_path):
+    """An output, complete or not, of the version whose weight decay took positions as well."""
+    settings = PretrainArguments(dataset="x").settings()
+    for name in ("decay_positions", "head_learning_rate", "logit_scale_learning_rate"):
+        del settings[name]
+    folder = tmp_path / request.param
+    folder.mkdir()
+    (folder / "build_settings.json").write_text(json.dumps(settings))
+    return folder
+
+
+def test_a_run_that_decayed_positions_is_gone_on_with_only_if_it_may_go_on_so(written_by_0_2, tmp_path):
+    with pytest.raises(UserError, match="other settings: decay_positions was true and is now false"):
+        claim(tmp_path, PretrainArguments(dataset="x"))
+    folder = claim(tmp_path, PretrainArguments(dataset="x", decay_positions=True))
+    assert folder == (None if written_by_0_2.name == "out" else written_by_0_2)
+
+
+@pytest.mark.parametrize("decay_positions", [False, True])
+def test_without_weight_decay_it_is_no_setting_what_decays(written_by_0_2, tmp_path, decay_positions):
+    settings = json.loads((written_by_0_2 / "build_settings.json").read_text())
+    (written_by_0_2 / "build_settings.json").write_text(json.dumps(settings | {"weight_decay": 0.0}))
+    folder = claim(tmp_path, PretrainArguments(dataset="x", weight_decay=0.0, decay_positions=decay_positions))
+    assert folder == (None if written_by_0_2.name == "out" else written_by_0_2)
+
+
 def test_how_a_run_computes_is_no_setting(tmp_path):
     @dataclass
     class Arguments(RunArguments):

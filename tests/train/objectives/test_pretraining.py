@@ -1,5 +1,7 @@
 """The losses of pre-training, against what they should be by hand."""
 
+import math
+
 import pytest
 import torch
 
@@ -118,6 +120,33 @@ def test_masked_contrast_is_the_contrast_of_the_masked_text_in_one_pass(model, b
     assert len(passes) == 1
     output = model(**{**batch, "input_ids": batch["mlm_input_ids"]})
     torch.testing.assert_close(losses["loss"], output.loss)
+
+
+def test_a_scale_above_100_becomes_100_and_still_has_a_gradient(tiny_config, batch):
+    """Random embeddings want a smaller scale. Clamped in the forward alone, one above 100 would get no gradient."""
+    torch.manual_seed(0)
+    model = UniPTForPreTraining(tiny_config()).eval()
+    with torch.no_grad():
+        model.unipt.logit_scale.fill_(5.0)
+    made = PretrainingObjective(model)
+    made.keep_in_bounds()
+    assert float(model.unipt.logit_scale.detach().exp()) == pytest.approx(100, rel=1e-6)
+    losses = made.losses(made(**made.inputs(batch)), made.targets(batch))
+    losses["loss"].backward()
+    assert float(model.unipt.logit_scale.grad) > 0.1
+    before = float(model.unipt.logit_scale.detach())
+    made.keep_in_bounds()
+    assert float(model.unipt.logit_scale.detach()) == before
+
+
+def test_a_fixed_scale_has_the_same_bound(tiny_config):
+    model = UniPTForPreTraining(tiny_config(logit_scale_init_value=math.log(50), learnable_logit_scale=False))
+    made = PretrainingObjective(model)
+    made.keep_in_bounds()
+    assert float(model.unipt.similarity_scale()) == pytest.approx(50)
+    model.unipt.logit_scale.fill_(math.log(200))
+    made.keep_in_bounds()
+    assert float(model.unipt.logit_scale.exp()) == pytest.approx(100)
 
 
 def test_repeats_are_no_negatives(model, batch):
