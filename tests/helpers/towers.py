@@ -138,7 +138,7 @@ def _tokenizer(family: str) -> PreTrainedTokenizerBase:
     if family == "xlm-roberta":
         return _unigrams()
     if family == "siglip":
-        return _blanks_as_signs()
+        return siglip_2_tokenizer()
     from unipt_train.data.tokenizers import clip_tokenizer
 
     tokenizer = clip_tokenizer(SENTENCES)
@@ -184,7 +184,7 @@ def _unigrams() -> PreTrainedTokenizerBase:
     return transformers.XLMRobertaTokenizer(vocab=pieces, model_max_length=LONGEST)
 
 
-def _blanks_as_signs() -> PreTrainedTokenizerBase:
+def siglip_2_tokenizer(longest: int = LONGEST) -> PreTrainedTokenizerBase:
     """As SigLIP 2's, which is Gemma's in lower case: to it a text is one word, and blanks are signs of their own."""
     vocabulary = {token: number for number, token in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"])}
     for byte in range(256):
@@ -197,5 +197,5 @@ def _blanks_as_signs() -> PreTrainedTokenizerBase:
         merges.append(("\u2581", letter))
     # On the right, as the files on the Hub say; the class itself says left.
     return transformers.Siglip2Tokenizer(
-        vocab=vocabulary, merges=merges, model_max_length=LONGEST, padding_side="right"
+        vocab=vocabulary, merges=merges, model_max_length=longest, padding_side="right"
     )

@@ -27,7 +27,7 @@ from modeling_unipt import (
     contrastive_loss,
     masked_language_modeling_loss,
 )
-from modeling_unipt.modeling_unipt import pairs_of_one_id, pool_tokens, pretraining_loss
+from modeling_unipt.modeling_unipt import pairs_of_one_id, pool_tokens, pretraining_loss, sigmoid_loss
 
 FAMILIES = ["vit", "deit", "clip"]
 
@@ -440,3 +440,93 @@ def test_full_size_encoders_take_a_step_at_384_by_128(family, tmp_path):
     outputs.loss.backward()
     assert torch.isfinite(outputs.loss)
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
+
+
+def test_sigmoid_loss_and_gradient_equal_the_formula():
+    """SigLIP's equation, one judgement at a time; pairs of one id are left out, and negatives weigh what they are told."""
+    generator = torch.Generator().manual_seed(0)
+    texts, images = torch.randn(2, 4, 6, generator=generator, dtype=torch.float64).unbind()
+    texts.requires_grad_()
+    ids = torch.tensor([0, 1, 0, 2])
+    log_weights = torch.log(torch.rand(4, 4, generator=generator, dtype=torch.float64)).fill_diagonal_(0)
+    found = sigmoid_loss(texts, images, 3.0, -1.5, ids, log_weights)
+    (gradient,) = torch.autograd.grad(found, texts)
+    total = 0
+    for n, text in enumerate(texts):
+        for m, image in enumerate(images):
+            if n != m and ids[n] == ids[m]:
+                continue
+            logit = 3.0 * text.dot(image) / (text.norm() * image.norm()) - 1.5
+            sign = 1 if n == m else -1
+            total = total - log_weights[n, m].exp() * torch.log(1 / (1 + torch.exp(-sign * logit)))
+    torch.testing.assert_close(found, total / 4)
+    torch.testing.assert_close(gradient, torch.autograd.grad(total / 4, texts)[0])
+
+
+def test_the_model_has_the_sigmoid_loss_if_it_has_a_bias(make_model):
+    inputs = make_inputs()
+    model = make_model(logit_bias_init_value=-2.0)
+    outputs = model(**inputs, return_loss=True)
+    cosines = outputs.text_embeds @ outputs.image_embeds.T
+    torch.testing.assert_close(outputs.logits_per_text, cosines * model.similarity_scale() - 2)
+    wanted = sigmoid_loss(outputs.text_embeds, outputs.image_embeds, model.similarity_scale(), model.logit_bias)
+    torch.testing.assert_close(outputs.loss, wanted)
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean", "first", "last"])
+def test_a_text_without_any_token_gives_zeros(pooling, make_model):
+    model = make_model(text_pooling=pooling)
+    inputs = make_inputs()
+    inputs["attention_mask"][0] = 0
+    outputs = model(**inputs)
+    assert torch.equal(outputs.text_embeds[0], torch.zeros(24))
+    assert outputs.text_embeds.isfinite().all() and outputs.logits_per_text.isfinite().all()
+
+
+def test_pooling_of_first_and_last_follows_the_mask():
+    tokens = torch.arange(24.0).reshape(2, 4, 3)
+    mask = torch.tensor([[0, 1, 1, 0], [1, 1, 1, 1]])
+    assert torch.equal(pool_tokens(tokens, mask, "first"), torch.stack([tokens[0, 1], tokens[1, 0]]))
+    assert torch.equal(pool_tokens(tokens, mask, "last"), torch.stack([tokens[0, 2], tokens[1, 3]]))
+
+
+@pytest.mark.parametrize(("both", "wanted"), [("max", ("max", "max")), ("class", ("first", "last"))])
+def test_configurations_with_one_pooling_are_still_read(both, wanted, tiny_config, tmp_path):
+    config = tiny_config()
+    fields = {name: value for name, value in config.to_dict().items() if not name.endswith("_pooling")}
+    old = UniPTConfig.from_dict(fields | {"pooling": both})
+    assert (old.vision_pooling, old.text_pooling) == wanted
+    assert "pooling" not in old.to_dict()
+
+
+@pytest.mark.parametrize("options", [{"vision_pooling": "attention"}, {"text_pooling": "padded_last"}])
+def test_siglips_pooling_needs_siglips_encoders(options, tiny_config):
+    with pytest.raises(ValueError, match="needs an encoder of SigLIP"):
+        tiny_config(**options)
+
+
+@pytest.mark.parametrize("model_class", [UniPTModel, UniPTForPreTraining])
+@pytest.mark.parametrize("where", ["call", "config"])
+def test_a_model_can_return_tuples(model_class, where, make_model):
+    model = make_model(model_class)
+    inputs = make_inputs()
+    wanted = model(**inputs, return_loss=True)
+    features = model.get_text_features(inputs["input_ids"], inputs["attention_mask"])
+    asked = {"return_dict": False} if where == "call" else {}
+    if where == "config":
+        model.config.return_dict = False
+    found = model(**inputs, return_loss=True, **asked)
+    assert isinstance(found, tuple) and torch.equal(found[0], wanted.loss)
+    given = model.get_text_features(inputs["input_ids"], inputs["attention_mask"], **asked)
+    assert isinstance(given, tuple) and torch.equal(given[1], features.pooler_output)
+
+
+def test_pretraining_models_give_features_too(make_model):
+    model = make_model(UniPTForPreTraining)
+    inputs = make_inputs()
+    texts = model.get_text_features(inputs["input_ids"], inputs["attention_mask"]).pooler_output
+    assert torch.equal(
+        texts, model.unipt.get_text_features(inputs["input_ids"], inputs["attention_mask"]).pooler_output
+    )
+    images = model.get_image_features(inputs["pixel_values"]).pooler_output
+    assert torch.equal(images, model.unipt.get_image_features(inputs["pixel_values"]).pooler_output)

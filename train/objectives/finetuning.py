@@ -78,7 +78,9 @@ class FinetuningObjective(Objective):
         self.granularity_loss_weight = granularity_loss_weight
         self.matching_loss = matching_loss
         self.margin = margin
-        model.logit_scale.requires_grad_(False)  # no loss here uses it, and DDP waits for every gradient
+        for number in (model.logit_scale, model.logit_bias):
+            if number is not None:
+                number.requires_grad_(False)  # no loss here uses it, and DDP waits for every gradient
         self.classifier = _classifier(model.config.projection_dim, identities)
         if granularity_loss_weight:
             parts = range(model.config.num_prototypes)

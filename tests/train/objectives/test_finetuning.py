@@ -6,6 +6,7 @@ import torch
 from modeling_unipt import UniPTModel
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.naive_losses import same_loss_and_gradient, semi_hard_hinges
+from tests.helpers.towers import write_dual_encoder
 from unipt_train.engine.arguments import parse_arguments
 from unipt_train.engine.run_arguments import FinetuneArguments
 from unipt_train.objectives.finetuning import FinetuningObjective, with_prototypes
@@ -138,3 +139,14 @@ def test_prototypes_of_other_sizes_are_refused(tiny_config):
         with_prototypes(UniPTModel(tiny_config()), SIZES | {"prototype_heads": 0})
     with pytest.raises(UserError, match="for no prototypes give --granularity-loss-weight 0"):
         with_prototypes(UniPTModel(tiny_config()), SIZES | {"num_prototypes": 0})
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_a_dual_encoder_can_be_finetuned(family, gamma, batch, tmp_path):
+    """With SigLIP's bias, pooling head and padding, and with prototypes on top of either."""
+    start = UniPTModel.from_dual_encoder_pretrained(write_dual_encoder(family, tmp_path), logit_bias_init_value=0.0)
+    model = with_prototypes(start, SIZES) if gamma else start
+    objective = FinetuningObjective(model, 4, granularity_loss_weight=gamma).double()
+    objective.losses(objective(**objective.inputs(batch)), objective.targets(batch))["loss"].backward()
+    assert [name for name, p in objective.named_parameters() if p.requires_grad and p.grad is None] == []
