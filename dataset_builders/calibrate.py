@@ -66,7 +66,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--images",
         required=True,
         metavar="SRC",
-        help="labelled images; all that python -m dataset_builders.luperson_t reads",
+        help="labelled images, in any of the forms that python -m dataset_builders.luperson_t reads",
     )
     parser.add_argument("--truth", required=True, metavar="FILE", help="truth.jsonl of these images")
     parser.add_argument("--scorer", required=True, help="CLIP- or SigLIP-style model, a folder or a name on the Hub")

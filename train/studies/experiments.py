@@ -209,8 +209,9 @@ EXPERIMENTS = {
     "options": Experiment(
         "(h) Each option of the training recipe best alone",
         "Rank-1 before any fine-tuning, after {short} steps of pre-training. The base, *none*, is the recipe `paper` "
-        "with a learnable temperature on the dataset recipe `best`. The weights of negatives and the attribute loss "
-        "need fresh captions, because they use the attributes that a caption states.",
+        "with a learnable temperature on the dataset recipe `best`. *Fresh captions* are written anew in each epoch. "
+        "The weights of negatives and the attribute loss need them: only of fresh captions it is known which attributes "
+        "they state.",
         (
             Run("none", BASE),
             Run(
