@@ -135,7 +135,7 @@ def take(paths: Iterable[object], folder: Path) -> Taken:
 
 
 def _unpack(path: Path, folder: Path, taken: Taken) -> None:
-    """Add the images of a zip file to ``folder`` and to ``taken``."""
+    """Write the images of a zip file into ``folder``, and count them in ``taken``."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]

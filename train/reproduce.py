@@ -120,7 +120,7 @@ def markdown(experiments: Mapping[str, Experiment], results: Results, cost: str 
         else:
             unanswered.append(f"`{name}`")
     if unanswered:
-        parts.append(f"Missing as a whole: {', '.join(unanswered)}.\n")
+        parts.append(f"Experiments that were not run: {', '.join(unanswered)}.\n")
     return "\n".join(parts)
 
 

@@ -138,7 +138,7 @@ class ClipStyleModel:
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """(N, D) float32 unit embeddings of at least one text; for how they are cut see :meth:`tokenized`."""
+        """(N, D) float32 embeddings of N texts, each of length 1; long texts are cut by :meth:`tokenized`."""
         embeds = []
         for start in range(0, len(texts), TEXT_BATCH):
             encoded = self.tokenized(texts[start : start + TEXT_BATCH]).to(self.device)

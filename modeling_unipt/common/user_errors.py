@@ -90,7 +90,10 @@ def _mistake_of_the_user(error: OSError) -> str | None:
 
 
 def _status_of(main: Callable[[], int | None]) -> int | str:
-    """What ``main()`` returns or, like argparse after ``--help``, exits with, after all output has been written."""
+    """The exit status of ``main()``: what it returns, or the code of the SystemExit that it raises, as after ``--help``.
+
+    What it printed has been written when this returns.
+    """
     try:
         status = main()
     except SystemExit as stop:

@@ -277,7 +277,10 @@ class DatasetSource(Source):
 
     @classmethod
     def from_hub(cls, spec: str) -> "DatasetSource":
-        """``name`` or ``name:split`` on the Hub or in its cache.
+        """A dataset on the Hugging Face Hub, or a copy of it in the cache.
+
+        Args:
+            spec: ``name`` or ``name:split``.
 
         Raises:
             UserError: it cannot be loaded.

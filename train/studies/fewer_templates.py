@@ -67,7 +67,7 @@ def write_vocabulary(output: Path | str, recipe: str, templates: int, seed: int)
         How many templates the recipe has, or None if ``output`` was complete.
 
     Raises:
-        UserError: that number cannot be had, or ``output`` exists and was made otherwise.
+        UserError: the recipe has fewer templates, or ``output`` exists and was made with other settings.
     """
     vocabulary = load_vocabulary()
     template_set = load_templates(vocabulary, vocabulary.templates_for(recipe))

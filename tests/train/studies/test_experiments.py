@@ -79,7 +79,7 @@ def test_the_table_says_what_is_missing_and_gives_mean_and_spread(tmp_path):
     text = markdown(experiment, {"mlm": rows, "images": images})
     assert "| without | 12.0 ± 2.8 (1 of 3 seeds missing) | 10.0, 14.0, missing |" in text
     assert "| with | missing | missing, missing, missing |" in text
-    assert "Missing as a whole: `images`." in text and "| half |" not in text
+    assert "Experiments that were not run: `images`." in text and "| half |" not in text
     longer = markdown(experiment, {"mlm": rows, "images": images}, times=2)
     assert f"after {LONG} steps of pre-training" in text and f"after {2 * LONG} steps of pre-training" in longer
 
