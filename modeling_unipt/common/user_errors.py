@@ -90,9 +90,9 @@ def _mistake_of_the_user(error: OSError) -> str | None:
 
 
 def _status_of(main: Callable[[], int | None]) -> int | str:
-    """The exit status of ``main()``: what it returns, or the code of the SystemExit that it raises, as after ``--help``.
+    """Call ``main()``, write out what it printed, and tell its exit status.
 
-    What it printed has been written when this returns.
+    The status is what ``main`` returns, or the code of the SystemExit that it raises, as argparse does after ``--help``.
     """
     try:
         status = main()

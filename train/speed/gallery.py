@@ -57,7 +57,7 @@ def texts(count: int) -> list[str]:
 
 
 def clustered(rows: int, dim: int, clusters: int, seed: int = 0) -> np.ndarray:
-    """(rows, dim) float32 of length 1 around ``clusters`` random centres, two thirds of the variance between them."""
+    """(rows, dim) float32 of length 1 around ``clusters`` random centres, which make up two thirds of the variance."""
     generator = np.random.default_rng(seed)
     centres = generator.standard_normal((clusters, dim), dtype=np.float32)
     vectors = centres[generator.integers(0, clusters, rows)]

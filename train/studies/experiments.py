@@ -210,8 +210,8 @@ EXPERIMENTS = {
         "(h) Each option of the training recipe best alone",
         "Rank-1 before any fine-tuning, after {short} steps of pre-training. The base, *none*, is the recipe `paper` "
         "with a learnable temperature on the dataset recipe `best`. *Fresh captions* are written anew in each epoch. "
-        "The weights of negatives and the attribute loss need them: only of fresh captions it is known which attributes "
-        "they state.",
+        "The weights of negatives and the attribute loss need them: only of fresh captions it is known which "
+        "attributes they state.",
         (
             Run("none", BASE),
             Run(
