@@ -83,8 +83,12 @@ class PretrainingObjective(Objective):
 
     @torch.no_grad()
     def keep_in_bounds(self) -> None:
-        """Keep the scale of the similarities at 100 or less, as CLIP does; a larger one makes training unstable."""
-        self.model.unipt.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
+        """Keep the scale of the softmax at 100 or less, as CLIP does; a larger one makes training unstable.
+
+        The sigmoid loss has no such bound: SigLIP's own scale is above 100, and its bias fits to it.
+        """
+        if self.model.unipt.logit_bias is None:
+            self.model.unipt.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
 
     def inputs(self, batch: Tensors) -> Tensors:
         left_out = COMPARED if self.predicts_words else (*COMPARED, "mlm_input_ids", "mlm_labels")

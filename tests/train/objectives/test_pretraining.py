@@ -149,6 +149,14 @@ def test_a_fixed_scale_has_the_same_bound(tiny_config):
     assert float(model.unipt.logit_scale.exp()) == pytest.approx(100)
 
 
+def test_the_scale_of_a_sigmoid_loss_has_no_bound(tiny_config):
+    model = UniPTForPreTraining(tiny_config(logit_bias_init_value=-12.9))
+    with torch.no_grad():
+        model.unipt.logit_scale.fill_(math.log(117))
+    PretrainingObjective(model).keep_in_bounds()
+    assert float(model.unipt.logit_scale.detach().exp()) == pytest.approx(117)
+
+
 def test_repeats_are_no_negatives(model, batch):
     ids = {"image_ids": torch.tensor([1, 2, 1]), "text_ids": torch.tensor([5, 6, 7])}
     losses = objective(model)(**batch, **ids)
