@@ -92,7 +92,7 @@ def _mistake_of_the_user(error: OSError) -> str | None:
 def _status_of(main: Callable[[], int | None]) -> int | str:
     """Call ``main()``, write out what it printed, and tell its exit status.
 
-    The status is what ``main`` returns, or the code of the SystemExit that it raises, as argparse does after ``--help``.
+    The status is what ``main`` returns, or the code of the SystemExit that it raises, as argparse does for ``--help``.
     """
     try:
         status = main()
