@@ -57,7 +57,7 @@ app: setup
 bench: setup
 	$(BIN)/python train/bench.py
 
-# Run this after a change of one of the four files; a test compares the copies with them.
+# Run this after a change of one of these files; a test compares the copies with them.
 hub-code:
 	for file in $(HUB_FILES); do \
 	    for copy in unipt/*/$$file; do if [ -f $$copy ]; then cp modeling_unipt/$$file $$copy; fi; done; \

@@ -199,3 +199,22 @@ def siglip_2_tokenizer(longest: int = LONGEST) -> PreTrainedTokenizerBase:
     return transformers.Siglip2Tokenizer(
         vocab=vocabulary, merges=merges, model_max_length=longest, padding_side="right"
     )
+
+
+def siglip_1_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """As SigLIP 1's, which is written in Python and does not tell which tokens make a word."""
+    import sentencepiece
+
+    with (folder / "spiece.model").open("wb") as model:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(SENTENCES),
+            model_writer=model,
+            vocab_size=50,
+            hard_vocab_limit=False,
+            pad_id=0,
+            eos_id=1,
+            unk_id=2,
+            bos_id=-1,
+            minloglevel=2,
+        )
+    return transformers.SiglipTokenizer(vocab_file=str(folder / "spiece.model"), model_max_length=LONGEST)

@@ -14,6 +14,7 @@ from tests.helpers.towers import (
     SENTENCES,
     TEXT,
     VISION,
+    siglip_1_tokenizer,
     write_dual_encoder,
     write_text_tower,
     write_vision_tower,
@@ -281,6 +282,20 @@ def test_random_towers_of_every_family_begin(family, tower):
     )
     train_two_steps(model, make_batch(processor))
     assert model.newly_initialised is None
+
+
+def test_siglip_1s_tokenizer_trains_without_masked_words_only(tmp_path):
+    folder = write_dual_encoder("siglip", tmp_path / "siglip")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    siglip_1_tokenizer(tmp_path).save_pretrained(folder)
+    with pytest.raises(UserError, match="does not tell which tokens belong to one word.*--mlm-loss-weight 0"):
+        build_model(options(model=str(folder)))
+    model, processor = build_model(options(model=str(folder), mlm_loss_weight=0.0))
+    assert not processor.tokenizer.is_fast and model.config.text_config.pad_token_id == 1
+    batch = make_batch(processor, masked=False)
+    train_two_steps(model, batch)
+    assert_padding_changes_nothing(model, batch, 1)
 
 
 class TestRefusals:
