@@ -156,7 +156,7 @@ def _pattern(solids: PackedSolids, n: np.ndarray, local: np.ndarray) -> np.ndarr
 def _shade(
     solids: PackedSolids, surface: Surface, light: np.ndarray, light_colour: np.ndarray, ambient: float, sky: float
 ) -> np.ndarray:
-    """(M, 3) colours of the shown points: Lambert, ambient with a little sky, and a highlight on glossy things.
+    """(M, 3) colours of the shown points: Lambert's law, ambient light, and a highlight on glossy things.
 
     Args:
         light: (3,) unit vector towards the light in the camera's frame.

@@ -105,7 +105,7 @@ def _concatenated(tables: Sequence[pyarrow.Table], where: Path | str) -> pyarrow
         return pyarrow.concat_tables(tables, promote_options="default")
     except pyarrow.ArrowException as error:
         raise UserError(
-            f"the columns of {where} have other types in one file than in another ({first_line(error)})"
+            f"the columns of {where} have different types in different files ({first_line(error)})"
         ) from None
 
 

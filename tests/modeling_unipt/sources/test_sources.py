@@ -321,7 +321,7 @@ def test_columns_of_files_that_differ_are_filled_up_or_told(tmp_path):
     parquet.write_table(table_of([2], day=["Monday"]), tmp_path / "b.parquet")
     assert open_source(tmp_path).columns().to_pydict() == {"camera": [1, None], "day": [None, "Monday"]}
     parquet.write_table(table_of([2], camera=["left"]), tmp_path / "b.parquet")
-    with pytest.raises(UserError, match="columns of .* have other types in one file than in another") as caught:
+    with pytest.raises(UserError, match="columns of .* have different types in different files") as caught:
         open_source(tmp_path).columns()
     assert len(str(caught.value).splitlines()) == 1
 
