@@ -208,7 +208,7 @@ class TemplateParser:
             before |= self._may_say(blank)
 
     def _always_says(self, word: str) -> bool:
-        """Whether some line of ``word`` applies whatever is known of the image, as long as what the word says is."""
+        """Whether, for every image of which the facts are known that ``word`` tells, one of its lines applies."""
         said = {word} | self._inner_blanks(word)
         # field of what the word says -> the values for which no line applies so far
         left = {}
