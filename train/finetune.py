@@ -15,6 +15,7 @@ Kill it and run the same command again: it goes on from its last checkpoint.
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from modeling_unipt.common.user_errors import UserError, run_command
@@ -48,7 +49,20 @@ def check(arguments: FinetuneArguments) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(FinetuneArguments, __doc__, argv)
     check(arguments)
+    # It holds the lock of the output to the end.
+    with ExitStack() as stack:
+        train(arguments, stack)
 
+
+def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
+    """Train as the options say, and write the result.
+
+    Args:
+        stack: what is to be held while the run lasts.
+
+    Raises:
+        UserError: something that the options name cannot be used, or cannot be used here.
+    """
     # These load accelerate, datasets and more, for which --help and a mistake in the options should not wait.
     from accelerate.utils import set_seed
 
@@ -56,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from unipt_train.data.batches import Collator, EpochBatches, IdentityBatches, steps_per_epoch
     from unipt_train.data.loading import load_splits, rows_of
     from unipt_train.data.pairs import IdentityPairs
+    from unipt_train.engine.launching import check_shares
     from unipt_train.engine.loop import LoopOptions, run_training
+    from unipt_train.engine.muon import check_muon
     from unipt_train.engine.optimizers import build_optimizers, make_schedulers
     from unipt_train.engine.result import claim_output, save_result, start_tracking
     from unipt_train.engine.set_up import make_accelerator, set_up_model
@@ -93,10 +109,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     accelerator = make_accelerator(
         arguments.precision, arguments.cpu, arguments.torch_compile, arguments.report_to, arguments.output_dir
     )
+    check_shares(min(arguments.batch_size, len(pairs)), accelerator.num_processes)
+    check_muon(arguments.muon_learning_rate, accelerator.mixed_precision, accelerator.distributed_type)
     if arguments.eval_steps and accelerator.distributed_type == "FSDP":
         raise UserError("--eval-steps measures whole models, and FSDP has pieces; launch without FSDP or give 0")
     settings = arguments.settings() | {"command": "finetune", "pairs": len(pairs)}
-    folder = claim_output(accelerator, arguments.output_dir, settings, arguments.defaults())
+    folder = stack.enter_context(claim_output(accelerator, arguments.output_dir, settings, arguments.defaults()))
     if folder is None:
         return
     start_tracking(accelerator, folder)
@@ -112,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         arguments.weight_decay,
         (0.9, 0.999),
         arguments.muon_learning_rate,
+        arguments.decay_positions,
     )
     schedulers = make_schedulers(optimizers, arguments.scheduler, arguments.warmup_ratio, arguments.max_steps)
     accelerator.print(
@@ -124,7 +143,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             accelerator.print(
                 f"held out of training, to choose the checkpoint: {len(divided.held_out_person_ids)} people"
             )
-        validation = Validation(accelerator, divided, processor, arguments.eval_steps, arguments.max_steps, folder)
+        validation = Validation(
+            accelerator,
+            divided,
+            processor,
+            arguments.eval_steps,
+            arguments.max_steps,
+            folder,
+            arguments.validation_dtype,
+        )
     make_batches = EpochBatches
     if arguments.captions_per_person:
         make_batches = partial(IdentityBatches, pairs.person_of, arguments.captions_per_person)

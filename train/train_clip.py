@@ -15,12 +15,13 @@ The command prints how far the CLIP's picks agree with the truth of the held-out
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from modeling_unipt.common.atomic_files import write_json
-from modeling_unipt.common.output_folders import finish_output, start_output
+from modeling_unipt.common.output_folders import finish_output, held_output
 from modeling_unipt.common.user_errors import run_command
 from unipt_train.engine.arguments import option, parse_arguments, part_of, require
 
@@ -43,7 +44,20 @@ class TrainClipArguments:
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(TrainClipArguments, __doc__, argv)
     require(arguments, "renders", "held_out", "output_dir")
+    # It holds the lock of the output to the end.
+    with ExitStack() as stack:
+        train(arguments, stack)
 
+
+def train(arguments: TrainClipArguments, stack: ExitStack) -> None:
+    """Train as the options say, and write the result.
+
+    Args:
+        stack: what is to be held while the run lasts.
+
+    Raises:
+        UserError: the renders or the output cannot be used.
+    """
     from dataset_builders.measure.agreement import agreement_table
     from dataset_builders.measure.truth import read_truth
 
@@ -67,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "muon_learning_rate": clip_training.MUON_LEARNING_RATE,
         "weight_decay": clip_training.WEIGHT_DECAY,
     }
-    folder = start_output(arguments.output_dir, settings)
+    folder = stack.enter_context(held_output(arguments.output_dir, settings))
     if folder is None:
         return
     set_seed(arguments.seed)

@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
 from modeling_unipt.common.atomic_files import written_aside
-from modeling_unipt.common.output_folders import SETTINGS_FILE, finish_output, start_output
+from modeling_unipt.common.output_folders import SETTINGS_FILE, finish_output, held_output
 from modeling_unipt.common.parallel import usable_cores
 from modeling_unipt.common.user_errors import UserError
 
@@ -31,7 +31,7 @@ from ..conquer.calibration import default_calibration
 from ..conquer.paper_recipe import PaperRecipe
 from ..conquer.scorer import Scorer
 from ..output.hub import HubDataset, shards_sent
-from ..output.shards import held, lock_of, mark_done, others_at_work, records, shards_to_do
+from ..output.shards import already_building, held, lock_of, mark_done, others_at_work, records, shards_to_do
 from ..report.statistics import Statistics
 from .finish import finish
 from .plan import DEFAULT_SETTINGS, Plan
@@ -66,7 +66,10 @@ def build(plan: Plan, hub: HubDataset | None = None) -> Outcome:
     """
     output = plan.options.output
     with ExitStack() as stack:
-        work = claim_work(plan, stack)
+        own_lock = lock_of("", plan.team).name
+        work = stack.enter_context(
+            held_output(output, plan.settings, DEFAULT_SETTINGS, own_lock, refusal=already_building(output))
+        )
         if work is None:
             return Outcome("complete before")
         stack.enter_context(full_disk_told(work))
@@ -99,25 +102,6 @@ def build(plan: Plan, hub: HubDataset | None = None) -> Outcome:
         finish_output(result, output)
         shutil.rmtree(work)
     return Outcome("written", statistics)
-
-
-def claim_work(plan: Plan, stack: ExitStack) -> Path | None:
-    """This process's work folder, or None if the output is complete. The folder's lock is entered into ``stack``.
-
-    Raises:
-        UserError: another process of this rank is at work, or the output was made with other settings.
-    """
-    output = plan.options.output
-    while True:
-        work = start_output(output, plan.settings, keep_partial=True, defaults=DEFAULT_SETTINGS)
-        if work is None:
-            return None
-        # Between the two lines another process may end the build and remove the folder. Then this one looks again.
-        with suppress(FileNotFoundError), ExitStack() as attempt:
-            attempt.enter_context(held(lock_of(work, plan.team), output))
-            if (work / SETTINGS_FILE).exists():
-                stack.push(attempt.pop_all())
-                return work
 
 
 @contextmanager

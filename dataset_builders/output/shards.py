@@ -71,8 +71,13 @@ def held(path: Path | str, output: Path | str) -> Iterator[None]:
         UserError: another process holds the lock.
         FileNotFoundError: the folder of ``path`` does not exist.
     """
-    with locks.held(path, f"another process is already building {output}; wait for it, or stop it first"):
+    with locks.held(path, already_building(output)):
         yield
+
+
+def already_building(output: Path | str) -> str:
+    """The sentence for a user whose ``output`` another process builds."""
+    return f"another process is already building {output}; wait for it, or stop it first"
 
 
 def others_at_work(folder: Path | str, team: Team) -> bool:

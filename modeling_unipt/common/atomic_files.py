@@ -5,12 +5,33 @@ So a reader finds the former file or the new one, whole, even if the writer is k
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 PREFIX = ".aside-"
+
+
+def open_to_readers(path: Path | str) -> None:
+    """Let those read and write a file, or the files below a folder, whom the umask lets read and write new files.
+
+    Some libraries, safetensors among them, write files that only their owner may read, whatever the umask says.
+    """
+    # The umask can only be read by setting it. A file that a thread makes in between gets the strictest one.
+    umask = os.umask(0o077)
+    os.umask(umask)
+    path = Path(path)
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_symlink() or not file.is_file():
+            continue
+        mode = stat.S_IMODE(file.stat().st_mode)
+        allowed = mode | (0o666 & ~umask)
+        if allowed != mode:
+            # Some file systems have no modes, and a file of somebody else keeps its own.
+            with suppress(OSError):
+                file.chmod(allowed)
 
 
 @contextmanager
@@ -29,6 +50,7 @@ def written_aside(path: Path | str) -> Iterator[Path]:
     aside = path.with_name(PREFIX + path.name)
     try:
         yield aside
+        open_to_readers(aside)
         # Without this a crash of the machine may leave the new name with an empty file.
         with open(aside, "rb+") as written:
             os.fsync(written.fileno())

@@ -9,14 +9,19 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from .atomic_files import open_to_readers
+from .locks import held
 from .user_errors import UserError
 
 logger = logging.getLogger(__name__)
 SETTINGS_FILE = "build_settings.json"
+# In a work folder, held by the process that writes there.
+LOCK_FILE = "lock"
 
 
 def _read_settings(folder: Path) -> dict[str, Any] | None:
@@ -110,14 +115,60 @@ def start_output(
     return partial
 
 
+@contextmanager
+def held_output(
+    output: Path | str,
+    settings: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+    lock: str = LOCK_FILE,
+    refusal: str | None = None,
+) -> Iterator[Path | None]:
+    """Claim ``output`` as :func:`start_output` does, going on with unfinished work, for one process at a time.
+
+    The lock is held while the block runs. A process that is killed frees it.
+
+    Args:
+        output, settings, defaults: see :func:`start_output`.
+        lock: name of the lock file in the work folder. Processes that share the work have one each.
+        refusal: the sentence for the user if another process holds the lock.
+
+    Yields:
+        The work folder to fill, or None if ``output`` is complete with these settings.
+
+    Raises:
+        UserError: as ``start_output``, or another process holds the lock.
+    """
+    refusal = refusal or f"another process is already writing {output}; wait for it, or stop it first"
+    with ExitStack() as stack:
+        work = start_output(output, settings, keep_partial=True, defaults=defaults)
+        while work is not None and not _lock(stack, work, lock, refusal):
+            work = start_output(output, settings, keep_partial=True, defaults=defaults)
+        yield work
+
+
+def _lock(stack: ExitStack, work: Path, lock: str, refusal: str) -> bool:
+    """Hold a lock in a work folder, or return False if that folder was finished or removed in the meantime."""
+    with suppress(FileNotFoundError), ExitStack() as attempt:
+        attempt.enter_context(held(work / lock, refusal))
+        if (work / SETTINGS_FILE).exists():
+            stack.push(attempt.pop_all())
+            return True
+    return False
+
+
 def finish_output(partial: Path | str, output: Path | str) -> None:
     """Rename ``partial`` to ``output``, which counts as complete from here on.
+
+    Whoever the umask lets read new files may read all of it.
 
     Args:
         partial: the filled work folder, or the folder in it that holds the result.
     """
     output = Path(output)
+    open_to_readers(partial)
     if output.exists():
         # It is empty: start_output refuses anything else.
         output.rmdir()
     os.replace(partial, output)
+    # It is removed last: while it lay in the work folder, nobody else could claim that.
+    (output / LOCK_FILE).unlink(missing_ok=True)

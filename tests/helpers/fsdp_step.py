@@ -53,7 +53,7 @@ def main(encoders):
             fully_shard(module, mesh=mesh, **reshard)
     fully_shard(shared, mesh=mesh)
     accelerator = SimpleNamespace(
-        unwrap_model=lambda model: model,
+        unwrap_model=lambda model, keep_torch_compile: model,
         backward=lambda loss: loss.backward(),
         no_sync=no_sync,
         num_processes=processes,

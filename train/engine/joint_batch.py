@@ -72,7 +72,8 @@ def joint_backward(
     Returns:
         What the objective's ``losses`` returns, the same in all processes.
     """
-    bare = accelerator.unwrap_model(objective)
+    # By default unwrapping a compiled model takes DDP out of it for good, and with it no_sync.
+    bare = accelerator.unwrap_model(objective, keep_torch_compile=False)
     targets = _gathered(bare.targets(batch))
     chunks = split_rows(bare.inputs(batch), chunk_size)
 

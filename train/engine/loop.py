@@ -15,6 +15,7 @@ from unipt_train.data.batches import Collator, EpochBatches
 from unipt_train.data.pairs import Samples
 from unipt_train.engine.checkpoints import CHECKPOINTS, find_checkpoints
 from unipt_train.engine.joint_batch import joint_backward
+from unipt_train.engine.launching import check_shares
 from unipt_train.engine.progress import LogLine, Progress
 from unipt_train.objectives.base import Objective, Tensors
 
@@ -69,7 +70,7 @@ def run_training(
         UserError: the batch cannot be shared evenly, the loss is no longer finite, or the memory of a GPU does not
             suffice. The checkpoints stay.
     """
-    _check_shares(min(options.batch_size, len(dataset)), accelerator.num_processes)
+    check_shares(min(options.batch_size, len(dataset)), accelerator.num_processes)
     bare = objective
     prepared = accelerator.prepare(objective, *optimizers, *schedulers)
     objective = prepared[0]
@@ -155,13 +156,6 @@ def _group_to_log(optimizer: torch.optim.Optimizer) -> int:
         if any(parameter.ndim >= 2 for parameter in group["params"]):
             return number
     return 0
-
-
-def _check_shares(batch_size: int, processes: int) -> None:
-    if batch_size % processes:
-        raise UserError(
-            f"a batch of {batch_size} cannot be shared evenly by {processes} processes; choose another --batch-size"
-        )
 
 
 def _check_finite(loss: float, step: int, dataset: Samples, batches: EpochBatches, checkpoints: Path) -> None:

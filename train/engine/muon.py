@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from modeling_unipt.common.user_errors import UserError
 from unipt_train.engine.precision import has_native_bfloat16
 
 # Of the odd polynomial a x + b x^3 + c x^5 that is iterated on the singular values: steep at 0, near 1 around 1.
@@ -17,6 +18,34 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 # A matrix of zeros has norm 0, and must stay zero.
 LEAST_NORM = 1e-7
+
+
+def check_muon(learning_rate: float | None, precision: str, distributed_type: str) -> None:
+    """Refuse a run in which Muon cannot train beside AdamW.
+
+    Args:
+        learning_rate: of Muon; None: it trains nothing.
+        precision: what the run computes in, as Accelerate names it.
+        distributed_type: how its processes share the work, as Accelerate names it.
+
+    Raises:
+        UserError: the run needs loss scaling, or shares matrices among processes.
+    """
+    if learning_rate is None:
+        return
+    if precision == "fp16":
+        # Accelerate's loss scaling ends with the first optimizer's step. The second one would divide its gradients by
+        # the scale once more.
+        raise UserError(
+            "--muon-learning-rate cannot be used in precision fp16, which --precision auto takes on GPUs without bf16: "
+            "give --precision no, or leave Muon out"
+        )
+    if distributed_type == "FSDP":
+        # A process has only some rows of each matrix, and Accelerate saves the optimizer i with the model i.
+        raise UserError(
+            "--muon-learning-rate cannot be used under FSDP, because Muon needs whole matrices: launch with DDP, or "
+            "leave Muon out"
+        )
 
 
 def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:

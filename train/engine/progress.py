@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from accelerate import Accelerator
 
-from unipt_train.engine.checkpoints import find_checkpoints, load_checkpoint, save_checkpoint
+from unipt_train.engine.checkpoints import find_broken, find_checkpoints, load_checkpoint, save_checkpoint
 from unipt_train.objectives.base import Tensors
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,9 @@ class Progress:
         self._sums: dict[str, float | torch.Tensor] = {}
         self._since_step = 0
         self._truncated: int | torch.Tensor = 0
+        if accelerator.is_main_process:
+            for checkpoint, missing in find_broken(folder).items():
+                logger.warning("%s lacks %s, so this run does not go on from it", checkpoint, missing)
         checkpoints = find_checkpoints(folder)
         if checkpoints:
             self.step = max(checkpoints)

@@ -2,7 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel
 
 from modeling_unipt.common.atomic_files import write_json
-from modeling_unipt.common.output_folders import finish_output, start_output
+from modeling_unipt.common.output_folders import finish_output, held_output
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.processing_unipt import UniPTProcessor
 from unipt_train.engine.checkpoints import CHECKPOINTS
@@ -24,33 +25,37 @@ LOG = "training_log.json"
 CURVE = "loss_curve.png"
 
 
+@contextmanager
 def claim_output(
     accelerator: Accelerator, output: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> Path | None:
+) -> Iterator[Path | None]:
     """Claim ``output`` for a run, once for all processes; an unfinished run of the same settings is gone on with.
+
+    The first process holds the lock of the work folder while the block runs, so another run cannot write there.
 
     Args:
         accelerator: of the run.
-        output, settings, defaults: see :func:`modeling_unipt.common.output_folders.start_output`.
+        output, settings, defaults: see :func:`modeling_unipt.common.output_folders.held_output`.
 
-    Returns:
+    Yields:
         The work folder, or None if ``output`` is complete; the same in every process.
 
     Raises:
-        UserError: as ``start_output``, in every process.
+        UserError: as ``held_output``, in every process.
     """
     folder = None
     refusal = None
-    if accelerator.is_main_process:
-        try:
-            folder = start_output(output, settings, keep_partial=True, defaults=defaults)
-        except UserError as error:
-            refusal = error
-    if accelerator.num_processes > 1:
-        folder, refusal = broadcast_object_list([folder, refusal])
-    if refusal is not None:
-        raise refusal
-    return folder
+    with ExitStack() as stack:
+        if accelerator.is_main_process:
+            try:
+                folder = stack.enter_context(held_output(output, settings, defaults))
+            except UserError as error:
+                refusal = error
+        if accelerator.num_processes > 1:
+            folder, refusal = broadcast_object_list([folder, refusal])
+        if refusal is not None:
+            raise refusal
+        yield folder
 
 
 def start_tracking(accelerator: Accelerator, folder: Path) -> None:

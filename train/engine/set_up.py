@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from modeling_unipt.common.parallel import usable_cores
 from modeling_unipt.common.user_errors import UserError, first_line
+from unipt_train.engine.launching import check_ranks, stays_on_cpu
 from unipt_train.engine.precision import convolve_in_float32, pick_precision
 
 
@@ -27,8 +28,10 @@ def make_accelerator(
         output_dir: folder of the run; a tracker needs one.
 
     Raises:
-        UserError: the tracker is unknown or its package is not installed.
+        UserError: the tracker is unknown or its package is not installed, or the launcher was asked for what cannot be
+            had (see :mod:`unipt_train.engine.launching`).
     """
+    cpu = stays_on_cpu(cpu)
     accelerator = Accelerator(
         cpu=cpu,
         mixed_precision=pick_precision(precision, cpu),
@@ -39,6 +42,7 @@ def make_accelerator(
         # Trackers that write files refuse to be named without a folder; start_tracking gives them the right one.
         project_dir=output_dir,
     )
+    check_ranks(accelerator)
     _use_all_cores(accelerator)
     return accelerator
 

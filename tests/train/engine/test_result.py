@@ -13,7 +13,8 @@ from unipt_train.engine.set_up import make_accelerator
 
 def claim(tmp_path, arguments):
     accelerator = make_accelerator("no", cpu=True)
-    return claim_output(accelerator, str(tmp_path / "out"), arguments.settings(), arguments.defaults())
+    with claim_output(accelerator, str(tmp_path / "out"), arguments.settings(), arguments.defaults()) as folder:
+        return folder
 
 
 @pytest.fixture(params=["out", "out.partial"])
