@@ -24,6 +24,19 @@ DIM = (24, 24, 24)
 BLENDED = 0.35
 
 
+# How the embeddings must be made of the tokens: every word and every patch then has its own share in them.
+SHARED_BY_ALL_TOKENS = ("max", "mean")
+
+
+def has_word_maps(model: UniPTModel) -> bool:
+    """Whether words have heat maps. A model that reads an embedding off one token has none: CLIP, IRRA and SigLIP do so.
+
+    That token has no part for some words, and no patch of an image is ever compared with a text.
+    """
+    config = model.config
+    return config.vision_pooling in SHARED_BY_ALL_TOKENS and config.text_pooling in SHARED_BY_ALL_TOKENS
+
+
 def word_maps(
     model: UniPTModel, processor: UniPTProcessor, image: Image.Image, text: str, words: list[str]
 ) -> np.ndarray:
@@ -39,8 +52,14 @@ def word_maps(
         add to the text's embedding before it is normalised; zero where they add nothing.
 
     Raises:
-        UserError: ``words`` is empty, is not in ``text``, or stands after the last token that the processor keeps.
+        UserError: the model has no such maps (see :func:`has_word_maps`); or ``words`` is empty, is not in ``text``, or
+            stands after the last token that the processor keeps.
     """
+    if not has_word_maps(model):
+        raise UserError(
+            f"a model with the pooling '{model.config.vision_pooling}' of images and '{model.config.text_pooling}' of "
+            "texts has no heat maps of words; only the poolings max and mean have them, of both"
+        )
     if not words:
         raise UserError("no words are given; name some of the description's")
     tokens, spans = _text_tokens(model, processor, text)
@@ -50,7 +69,7 @@ def word_maps(
     with torch.inference_mode():
         # Class tokens come before the patches.
         patches = model.visual_projection(model.get_image_features(pixels).last_hidden_state)[0, -rows * columns :]
-        pooling = model.config.pooling
+        pooling = model.config.text_pooling
         without = pool_tokens(tokens.expand(len(words), -1, -1), ~inside, pooling)
         added = pool_tokens(tokens[None], pooling=pooling) - without
         maps = normalize(added.float(), dim=-1) @ normalize(patches.float(), dim=-1).T

@@ -14,7 +14,7 @@ from modeling_unipt import PersonGallery
 from modeling_unipt.common.image_files import UnreadableImage
 from modeling_unipt.common.user_errors import UserError, first_line
 from modeling_unipt.gallery import SearchResult
-from modeling_unipt.heat_map import overlay
+from modeling_unipt.heat_map import has_word_maps, overlay
 from modeling_unipt.loading import load_model
 from unipt_space.page import LARGE, THUMBNAIL, data_url
 from unipt_space.served_model import ServedModel
@@ -125,6 +125,11 @@ class People:
             raise UserError("there is no such image in the gallery; search again")
         return index
 
+    @property
+    def has_heat_maps(self) -> bool:
+        """Whether the model has heat maps of words."""
+        return has_word_maps(self.model.model)
+
     def heat_maps(self, index: int, text: str, phrases: Sequence[str]) -> tuple[Image.Image, list[HeatMap]]:
         """(the image at place ``index``, where it answers to each of ``phrases``).
 
@@ -149,7 +154,7 @@ class People:
         self, image: Image.Image, text: str, phrases: list[str]
     ) -> tuple[list[str], np.ndarray | list[np.ndarray]]:
         """(phrases, their maps), without the last phrases if the model does not read as far."""
-        while phrases:
+        while phrases and self.has_heat_maps:
             try:
                 return phrases, self.model.word_maps(image, text, phrases)
             except UserError:

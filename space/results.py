@@ -33,6 +33,10 @@ EXPLANATION = (
     "where this similarity is above its mean over the image. The number says how far above the mean the brightest part "
     "is. Words for something that is not in the image make some part glow, too."
 )
+NO_MAPS = (
+    "This model compares the image as a whole with the description as a whole. So there is no heat map that shows "
+    "which part answers to which words."
+)
 
 
 def phrases_of(text: str, unimportant_words: AbstractSet[str]) -> list[str]:
@@ -114,7 +118,7 @@ class Results:
             if click.action == "alike":
                 results = people.alike(index, search.top_k, search.where)
                 return search, *_shown(people, results, "most similar", bool(search.where))
-            panel = _explanation(people, index, search.text, phrases_of(search.text, self.unimportant_words))
+            panel = explanation(people, index, search.text, phrases_of(search.text, self.unimportant_words))
             return gr.skip(), gr.skip(), panel, gr.skip()
         except UserError as mistake:
             return gr.skip(), error_line(mistake), "", gr.skip()
@@ -135,16 +139,17 @@ def _shown(people: People, results: Sequence[SearchResult], how: str, filtered: 
     return status_line(status), "", f'<ol class="people">{"".join(cards)}</ol>'
 
 
-def _explanation(people: People, index: int, text: str, phrases: Sequence[str]) -> str:
+def explanation(people: People, index: int, text: str, phrases: Sequence[str]) -> str:
     """The panel that shows an image, and beside it a copy for each phrase that glows where it answers to the phrase."""
     image, heat_maps = people.heat_maps(index, text, phrases)
+    told = EXPLANATION if people.has_heat_maps else NO_MAPS
     figures = [_figure(image, "the image", "", f"Image {people.names[index]}")]
     for heat_map in heat_maps:
         alt = f"Where the image answers to: {heat_map.phrase}"
         figures.append(_figure(heat_map.glowing, heat_map.phrase, f"+{heat_map.highest:.2f}", alt))
     return (
         '<section class="panel" tabindex="-1" aria-label="Why this image was found"><h3>Why this image?</h3>'
-        f'<p>{EXPLANATION}</p><div class="maps">{"".join(figures)}</div><div class="actions">'
+        f'<p>{told}</p><div class="maps">{"".join(figures)}</div><div class="actions">'
         f"{action_button('alike', 'More like this', index)}{action_button('close', 'Close')}</div></section>"
     )
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from modeling_unipt import UniPTModel
 from modeling_unipt.common.user_errors import UserError
-from modeling_unipt.heat_map import hottest_patch, overlay, word_maps
+from modeling_unipt.heat_map import has_word_maps, hottest_patch, overlay, word_maps
 from tests.helpers.paths import ROOT
 from tests.helpers.people import draw_person
 
@@ -38,7 +38,7 @@ def test_a_map_is_the_cosine_of_what_the_words_add_and_each_patch(model, tiny_pr
         )[0].numpy()
         patches = model.visual_projection(model.get_image_features(inputs["pixel_values"]).last_hidden_state)
     patches = patches[0, -12:].numpy()
-    pool = np.max if model.config.pooling == "max" else np.mean
+    pool = np.max if model.config.text_pooling == "max" else np.mean
     rest = [row for place, row in enumerate(tokens) if place not in inside]
     added = pool(tokens, axis=0) - pool(rest, axis=0)
     for place, patch in enumerate(patches):
@@ -52,6 +52,16 @@ def test_maps_come_in_the_order_of_the_words_and_depend_on_nothing_else(model, t
     assert both.shape == (2, 6, 2)
     for words, expected in zip(["handbag", "red coat"], both, strict=True):
         np.testing.assert_allclose(word_maps(model, tiny_processor, image, TEXT, [words])[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "pooling", [{"pooling": "class"}, {"vision_pooling": "first"}, {"text_pooling": "last"}, {"text_pooling": "first"}]
+)
+def test_a_model_that_reads_one_token_has_no_maps(pooling, tiny_config, tiny_processor):
+    model = UniPTModel(tiny_config(**pooling)).eval()
+    assert not has_word_maps(model)
+    with pytest.raises(UserError, match="has no heat maps of words; only the poolings max and mean"):
+        word_maps(model, tiny_processor, draw_person(0), TEXT, ["red coat"])
 
 
 @pytest.mark.parametrize(

@@ -443,7 +443,7 @@ def test_full_size_encoders_take_a_step_at_384_by_128(family, tmp_path):
 
 
 def test_sigmoid_loss_and_gradient_equal_the_formula():
-    """SigLIP's equation, one judgement at a time; pairs of one id are left out, and negatives weigh what they are told."""
+    """SigLIP's equation, one judgement at a time; pairs of one id are left out, and negatives have weights."""
     generator = torch.Generator().manual_seed(0)
     texts, images = torch.randn(2, 4, 6, generator=generator, dtype=torch.float64).unbind()
     texts.requires_grad_()

@@ -90,3 +90,132 @@ def test_saved_processor_comes_back_through_the_auto_classes(tiny_processor, tin
     assert expected.keys() == inputs.keys()
     for name in expected:
         assert torch.equal(expected[name], inputs[name])
+
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (40, 20, 3), dtype=np.uint8)
+SAME_IMAGE = {
+    "channels last": PIXELS,
+    "channels first": PIXELS.transpose(2, 0, 1),
+    "strided": np.repeat(PIXELS, 2, axis=0)[::2],
+    "int64": PIXELS.astype(np.int64),
+    "uint16": PIXELS.astype(np.uint16) * 257,
+    "float 0 to 255": PIXELS.astype(np.float32),
+    "float 0 to 1": PIXELS / 255,
+    "half 0 to 1": (PIXELS / 255).astype(np.float16),
+    "tensor": torch.from_numpy(PIXELS),
+    "tensor channels first": torch.from_numpy(PIXELS).permute(2, 0, 1),
+    "float tensor with a graph": torch.tensor(PIXELS / 255, requires_grad=True),
+    "batch of one": PIXELS[None],
+    "opaque RGBA": np.dstack([PIXELS, np.full((40, 20, 1), 255, np.uint8)]),
+    "nested lists": [[Image.fromarray(PIXELS)]],
+}
+
+
+@pytest.mark.parametrize("form", list(SAME_IMAGE))
+def test_one_image_in_every_form_gives_the_same_values(form, tiny_processor):
+    wanted = tiny_processor(images=Image.fromarray(PIXELS), return_tensors="np")["pixel_values"]
+    for call in (tiny_processor, lambda images, **options: tiny_processor.image_processor(images, **options)):
+        found = call(images=SAME_IMAGE[form], return_tensors="np")["pixel_values"]
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_images_of_files(tiny_processor, tmp_path):
+    path = tmp_path / "person.png"
+    Image.fromarray(PIXELS).save(path)
+    wanted = tiny_processor(images=Image.fromarray(PIXELS), return_tensors="np")["pixel_values"]
+    for images in (path, str(path), [path], [str(path)]):
+        np.testing.assert_array_equal(tiny_processor(images=images, return_tensors="np")["pixel_values"], wanted)
+
+
+def test_an_image_of_a_file_is_upright(tiny_processor, tmp_path):
+    turned = Image.fromarray(PIXELS)
+    exif = turned.getexif()
+    exif[274] = 6  # to be turned by 90 degrees clockwise
+    turned.save(tmp_path / "turned.png", exif=exif)
+    wanted = tiny_processor(images=turned.transpose(Image.Transpose.ROTATE_270), return_tensors="np")["pixel_values"]
+    found = tiny_processor(images=tmp_path / "turned.png", return_tensors="np")["pixel_values"]
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("make", [lambda grey: grey, lambda grey: grey[None], lambda grey: torch.from_numpy(grey)])
+def test_grey_arrays(make, tiny_processor):
+    grey = PIXELS[:, :, 0]
+    wanted = tiny_processor(images=Image.fromarray(grey), return_tensors="np")["pixel_values"]
+    np.testing.assert_array_equal(tiny_processor(images=make(grey), return_tensors="np")["pixel_values"], wanted)
+    mixed = tiny_processor(images=[make(grey), PIXELS], return_tensors="np")["pixel_values"]
+    assert mixed.shape == (2, 3, 96, 32)
+
+
+def test_a_mask_of_booleans_is_black_and_white():
+    pixels = UniPTImageProcessor(size={"height": 4, "width": 4})(np.eye(4, dtype=bool), return_tensors="np")
+    np.testing.assert_array_equal(pixels["pixel_values"][0, 0], np.eye(4) * 2 - 1)
+
+
+def test_scaled_images_are_not_rescaled_if_so_asked(tiny_processor):
+    wanted = tiny_processor(images=PIXELS, return_tensors="np")["pixel_values"]
+    found = tiny_processor(images=PIXELS / 255, do_rescale=False, return_tensors="np")["pixel_values"]
+    np.testing.assert_array_equal(found, wanted)
+    raw = tiny_processor(images=PIXELS, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"]
+    assert raw.max() > 200
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((3, 30, 3), np.uint8), "may be its first or its last axis; say which by input_data_format"),
+        (np.zeros((3, 3, 3)), "may be its first or its last axis"),
+        (np.zeros((1, 30, 4), np.uint8), "may be its first or its last axis"),
+        (np.zeros((30, 30, 2), np.uint8), "neither its first nor its last axis"),
+        (np.zeros((2, 30, 30, 30, 3), np.uint8), "is no image"),
+        (np.zeros(30, np.uint8), "is no image"),
+        (np.zeros((0, 30, 3), np.uint8), "is no image"),
+        (np.full((30, 30, 3), np.nan), "no finite numbers"),
+        (np.full((30, 30, 3), np.inf), "no finite numbers"),
+        (np.full((30, 30, 3), -0.5), "values from -0.5 to -0.5"),
+        (np.full((30, 30, 3), 300), "values from 300 to 300"),
+        (np.full((30, 30, 3), "x"), "is no image"),
+        (np.full((30, 30, 3), 1j), "is no image"),
+        (b"bytes", "given as bytes"),
+        (None, "given as NoneType"),
+        ([], "no image is given"),
+        ("http://example.com/person.jpg", "never fetched from the network"),
+        ("nowhere.jpg", "nowhere.jpg cannot be read"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_one_sentence(images, message, tiny_processor):
+    with pytest.raises(ValueError, match=message) as refusal:
+        tiny_processor.image_processor(images, return_tensors="pt")
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_axis_of_the_channels_can_be_named():
+    processor = UniPTImageProcessor(size={"height": 4, "width": 4})
+    first = np.zeros((3, 30, 3), np.uint8)
+    first[0] = 255  # red, if the channels come first
+    found = processor(first, input_data_format="channels_first", return_tensors="np")["pixel_values"][0]
+    assert (found[0] == 1).all() and (found[1:] == -1).all()
+    with pytest.raises(ValueError, match="no axis of 1, 3 or 4 channels"):
+        processor(np.zeros((30, 30, 3), np.uint8), input_data_format="channels_first", return_tensors="np")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_texts_are_filled_up_to_a_multiple_within_the_positions(nested, tiny_processor):
+    option = {"pad_to_multiple_of": 7}
+    options = {"text_kwargs": option} if nested else option
+    short = tiny_processor(text=["a man", "a woman in a coat"], **options, return_tensors="pt")
+    assert short["input_ids"].shape == (2, 7) and short["attention_mask"][0].sum() == 4
+    # 64 positions hold 63 tokens in sevens.
+    assert tiny_processor(text="a man " * 200, **options, return_tensors="pt")["input_ids"].shape == (1, 63)
+
+
+def test_texts_are_padded_on_the_right_whatever_the_tokenizer_says(tiny_processor, tmp_path):
+    tokenizer = BertTokenizer(vocab=tiny_processor.tokenizer.get_vocab(), padding_side="left", model_max_length=64)
+    UniPTProcessor(UniPTImageProcessor(), tokenizer).save_pretrained(tmp_path)
+    for processor in (UniPTProcessor(UniPTImageProcessor(), tokenizer), AutoProcessor.from_pretrained(tmp_path)):
+        mask = processor(text=["a man", "a young man in a red coat"], return_tensors="pt")["attention_mask"]
+        assert mask[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0]
+
+
+def test_a_processor_is_saved_to_and_loaded_from_a_path(tiny_processor, tmp_path):
+    tiny_processor.save_pretrained(tmp_path / "here")
+    assert UniPTProcessor.from_pretrained(tmp_path / "here").tokenizer.model_max_length == 64

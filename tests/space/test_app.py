@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from gradio_client import Client, handle_file
 
-from modeling_unipt import PersonGallery
+from modeling_unipt import PersonGallery, UniPTModel
 from tests.helpers.people import draw_person
 from tests.helpers.space_server import (
     APP,
@@ -26,7 +26,7 @@ from tests.helpers.space_server import (
     sample_people,
     watched_page,
 )
-from unipt_space import people
+from unipt_space import people, results
 from unipt_train.speed.space import load
 
 QUERY = "A man in a red coat and black trousers with a backpack."
@@ -347,3 +347,12 @@ def test_without_a_gallery_the_sample_dataset_is_served(tmp_path, monkeypatch, t
     assert sorted(served.names[result.index] for result in filtered) == ["id-0", "id-2"]
     alike = served.alike(1, 2)
     assert len(alike) == 2 and 1 not in [result.index for result in alike]
+
+
+def test_a_model_without_heat_maps_is_explained(tiny_config, tiny_processor, tmp_path):
+    """The panel of an image says so, and holds the image alone."""
+    UniPTModel(tiny_config(pooling="class")).save_pretrained(tmp_path)
+    tiny_processor.save_pretrained(tmp_path)
+    served = people.load_people(None, str(tmp_path))
+    panel = results.explanation(served, 0, QUERY, ["red coat"])
+    assert results.NO_MAPS in panel and results.EXPLANATION not in panel and panel.count("<figure>") == 1

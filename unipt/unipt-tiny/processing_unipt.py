@@ -6,7 +6,7 @@ from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs
 
 # from_pretrained looks the class up by name, and the import makes save_pretrained copy its file along with this one.
-from .image_processing_unipt import UniPTImageProcessor
+from .image_processing_unipt import UniPTImageProcessor, opened
 
 MAX_TEXT_LENGTH = 100
 
@@ -34,17 +34,27 @@ class UniPTProcessor(ProcessorMixin):
         **kwargs: Any,
     ) -> None:
         super().__init__(image_processor, tokenizer, **kwargs)
+        if self.tokenizer is not None:
+            # Padding on the left would shift the words of a short text to other positions.
+            self.tokenizer.padding_side = "right"
 
     def __call__(self, images: Any = None, text: str | list[str] | None = None, **kwargs: Any) -> BatchFeature:
         """The model's inputs, see the class.
 
         Args:
-            images: one image or a list of images, of Pillow, numpy or torch.
+            images: one image or a list of images, as `UniPTImageProcessor` takes them.
             text: one description or a list of descriptions.
             kwargs: options of transformers' processors, such as ``return_tensors`` and ``max_length``.
         """
-        if "max_length" not in kwargs and "max_length" not in kwargs.get("text_kwargs", {}):
-            kwargs["max_length"] = min(MAX_TEXT_LENGTH, self.tokenizer.model_max_length)
+        options = kwargs.get("text_kwargs", {}) | kwargs
+        if "max_length" not in options:
+            longest = min(MAX_TEXT_LENGTH, self.tokenizer.model_max_length)
+            # Texts are filled up to such a multiple, which must not lie beyond the last position of the model.
+            multiple = options.get("pad_to_multiple_of") or 1
+            kwargs["max_length"] = max(multiple, longest // multiple * multiple)
+        if images is not None:
+            # transformers itself would take a text for an address and fetch it.
+            images = opened(images)
         return super().__call__(images=images, text=text, **kwargs)
 
 
