@@ -136,8 +136,9 @@ def train_steps(
     encoded = tokenizer(all_prompts, padding=True, return_tensors="pt").to(device)
     sizes = [len(attribute.choices) for attribute in attributes]
     wanted = {name: torch.from_numpy(indices).to(device) for name, indices in renders.choices.items()}
+    # Positions decay here, as when the released scorer was trained: the same seed must give the same scorer.
     optimizers = build_optimizers(
-        model, {}, ADAMW_LEARNING_RATE, WEIGHT_DECAY, (0.9, 0.98), muon_learning_rate=MUON_LEARNING_RATE
+        model, {}, ADAMW_LEARNING_RATE, WEIGHT_DECAY, (0.9, 0.98), MUON_LEARNING_RATE, decay_positions=True
     )
     schedulers = make_schedulers(optimizers, "cosine", WARMUP_RATIO, options.max_steps)
     rng = np.random.default_rng(options.seed)
