@@ -36,10 +36,17 @@ def __dir__() -> list[str]:
 
 
 def _register_auto_classes() -> None:
-    from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoProcessor
+    from transformers import (
+        AutoConfig,
+        AutoModel,
+        AutoModelForPreTraining,
+        AutoModelForZeroShotImageClassification,
+        AutoProcessor,
+    )
 
     # transformers 5.17 hides this name at its top level where torchvision is missing.
     from transformers.models.auto.image_processing_auto import AutoImageProcessor
+    from transformers.models.auto.modeling_auto import MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES
 
     from .image_processing_unipt import UniPTImageProcessor
     from .modeling_unipt import UniPTConfig, UniPTForPreTraining, UniPTModel
@@ -48,6 +55,9 @@ def _register_auto_classes() -> None:
     AutoConfig.register("unipt", UniPTConfig, exist_ok=True)
     AutoModel.register(UniPTConfig, UniPTModel, exist_ok=True)
     AutoModelForPreTraining.register(UniPTConfig, UniPTForPreTraining, exist_ok=True)
+    AutoModelForZeroShotImageClassification.register(UniPTConfig, UniPTModel, exist_ok=True)
+    # The pipeline looks the class up by name, here and not in the Auto class, and would call it unsupported.
+    MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES["unipt"] = UniPTModel.__name__
     AutoImageProcessor.register(UniPTConfig, image_processor_classes={"pil": UniPTImageProcessor}, exist_ok=True)
     AutoProcessor.register(UniPTConfig, UniPTProcessor, exist_ok=True)
 

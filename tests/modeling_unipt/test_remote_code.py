@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from PIL import Image
+from transformers import pipeline
 
 from modeling_unipt import UniPTForPreTraining, UniPTModel, UniPTProcessor
 from tests.helpers.paths import ROOT
@@ -79,6 +80,33 @@ def test_a_model_folder_is_used_by_a_process_without_the_package(tiny_unipt_fold
     with torch.no_grad():
         expected = model(**processor(**request())).logits_per_text
     assert torch.equal(torch.load(tmp_path / "logits.pt", weights_only=True), expected)
+
+
+PIPELINE = """
+from transformers import pipeline
+
+classify = pipeline("zero-shot-image-classification", model=folder, **trust)
+assert "transformers_modules" in type(classify.model).__module__
+found = classify(Image.new("RGB", (30, 70), "red"), candidate_labels=["old", "young"], hypothesis_template="a {} man")
+torch.save({answer["label"]: answer["score"] for answer in found}, output)
+"""
+
+
+def test_the_pipeline_of_zero_shot_classification_gives_the_softmax_of_the_logits(
+    tiny_unipt_folder, tiny_processor, tmp_path, caplog
+):
+    image = Image.new("RGB", (30, 70), "red")
+    inputs = tiny_processor(text=["a old man", "a young man"], images=image, return_tensors="pt")
+    with torch.no_grad():
+        logits = UniPTModel.from_pretrained(tiny_unipt_folder)(**inputs).logits_per_image[0]
+    wanted = dict(zip(["old", "young"], logits.softmax(dim=0).tolist(), strict=True))
+    run_without_the_package(PIPELINE, tiny_unipt_folder, tmp_path / "scores.pt", tmp_path)
+    assert torch.load(tmp_path / "scores.pt", weights_only=True) == pytest.approx(wanted)
+    classify = pipeline("zero-shot-image-classification", model=str(tiny_unipt_folder))
+    assert type(classify.model) is UniPTModel
+    found = classify(image, candidate_labels=["old", "young"], hypothesis_template="a {} man")
+    assert {answer["label"]: answer["score"] for answer in found} == pytest.approx(wanted)
+    assert "not supported" not in caplog.text
 
 
 RESAVE = """
