@@ -1,6 +1,7 @@
 """Pre-training, fine-tuning and evaluation as commands: results load, reruns are left alone, mistakes are told."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -125,6 +126,8 @@ def test_a_complete_output_is_left_alone_and_other_settings_are_refused(pretrain
         (["--dataset", "nowhere/at-all"], "dataset 'nowhere/at-all' cannot be loaded"),
         (["--batch_size", "1"], "--batch-size 1 is too small"),
         (["--vision_model", "./missing"], "cannot both be loaded"),
+        (["--model", "./missing"], "with --model give --random-init false"),
+        (["--model", "./missing", "--random_init", "false"], "model folder ./missing does not exist"),
         (["--split", "validation"], "has no split 'validation'; it has"),
     ],
 )
@@ -141,6 +144,20 @@ def test_captions_that_are_too_long_are_truncated_and_counted(encoders, benchmar
     # one of an image's two captions has eleven tokens, the other seven
     counted = int(output.split(" of 32 captions were longer than the model reads")[0].split()[-1])
     assert 4 <= counted <= 28
+
+
+def test_pretraining_goes_on_from_a_whole_model(pretrained, encoders, benchmark, tmp_path):
+    """Its first loss is about where the model's own training ended, not that of a new model."""
+    output = tmp_path / "out"
+    told = run("train/pretrain.py", "--config", encoders / "tiny.yaml", "--random_init", "false", "--model", pretrained,
+               "--dataset", benchmark, "--output_dir", output, "--max_steps", 2, "--learning_rate", "1e-5",
+               "--centre_embeddings", "true")  # fmt: skip
+    assert f"from {pretrained}, with its own projections, pooling and scale, on 32 pairs" in told
+    before = json.loads((pretrained / "training_log.json").read_text())
+    after = json.loads((output / "training_log.json").read_text())
+    assert after[0]["contrastive_loss"] < 1.5 * before[-1]["contrastive_loss"] < 0.75 * before[0]["contrastive_loss"]
+    config = json.loads((output / "config.json").read_text())
+    assert config["projection_dim"] == 32
 
 
 def test_finetuning_from_a_folder_that_is_not_unipt(encoders, benchmark, tmp_path):
@@ -188,7 +205,8 @@ def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(benchmark, encoders, tmp_path):
-    """Without dropout the losses of two processes are those of one, but for rounding."""
+    """Without dropout the losses of two processes are those of one, but for rounding. Where there is no GPU, they need
+    no option to find each other."""
     text = json.loads((encoders / "text" / "config.json").read_text())
     shutil.copytree(encoders / "text", tmp_path / "text")
     quiet = {**text, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -197,9 +215,8 @@ def test_two_processes_train_as_one(benchmark, encoders, tmp_path):
     for name, launch in (("one", [sys.executable]), ("two", TORCHRUN)):
         finished = subprocess.run(
             [*launch, "train/pretrain.py", "--config", encoders / "tiny.yaml", "--text_model", tmp_path / "text",
-             "--dataset", benchmark, "--output_dir", tmp_path / name, "--max_steps", "20", "--precision", "no",
-             "--cpu", "true"],
-            cwd=ROOT, check=True, capture_output=True, text=True,
+             "--dataset", benchmark, "--output_dir", tmp_path / name, "--max_steps", "20", "--precision", "no"],
+            cwd=ROOT, check=True, capture_output=True, text=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
         )  # fmt: skip
         found[name] = [row["loss"] for row in json.loads((tmp_path / name / "training_log.json").read_text())]
     assert "global batch 16: 2 process(es) x 8 pairs, 8 in a forward pass; 15 negatives a query" in finished.stdout
