@@ -20,9 +20,10 @@ class UniPTImageProcessor(PilBackend):
     Person crops are tall, so the default size is 384 x 128, the paper's input. A call takes one image or a list of
     images and returns ``pixel_values`` of shape (batch, 3, height, width). An image is
     - a ``PIL.Image`` of any mode,
-    - the path of a file,
+    - the path of a file, which is turned upright if it says how the camera was held,
     - an array or tensor (height, width), or with 1, 3 or 4 channels in front or behind; a batch has one axis more. Its
-      values are uint8, bool, uint16, other whole numbers from 0 to 255, or floats, from 0 to 1 or from 0 to 255.
+      values are uint8, bool, uint16, other whole numbers from 0 to 255, or floats. Floats reach from 0 to 255 if one
+      of them is above 1, and else from 0 to 1.
     """
 
     resample = PILImageResampling.BICUBIC
@@ -48,8 +49,8 @@ class UniPTImageProcessor(PilBackend):
         read = []
         are_scaled = []
         for image in opened(images):
-            are_scaled.append(_is_scaled(image))
             read.append(image if isinstance(image, Image.Image) else array_to_image(image, layout))
+            are_scaled.append(_is_scaled(image))
         if not read:
             raise ValueError("no image is given")
         if kwargs.get("do_rescale") is False and any(are_scaled):
@@ -135,10 +136,10 @@ def _is_scaled(image: Any) -> bool:
 def _channels_last(array: np.ndarray, layout: str | None) -> np.ndarray:
     """(height, width, channels)."""
     shape = " x ".join(map(str, array.shape))
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise ValueError(f"an array of shape {shape} is no image; give (height, width) or three axes with the channels")
     if array.ndim == 2:
         return array[:, :, None]
-    if array.ndim != 3 or 0 in array.shape:
-        raise ValueError(f"an array of shape {shape} is no image; give (height, width) or three axes with the channels")
     can_be_first = array.shape[0] in CHANNELS
     can_be_last = array.shape[2] in CHANNELS
     if layout is not None:

@@ -37,7 +37,7 @@ def check(arguments: PretrainArguments) -> None:
     if arguments.model is None:
         require(arguments, "vision_model", "text_model")
     elif arguments.random_init:
-        raise UserError("--random-init takes the architecture of two encoders; give it without --model")
+        raise UserError("--random-init begins two encoders from random weights; with --model give --random-init false")
     if arguments.batch_size < 2:
         raise UserError(
             f"--batch-size {arguments.batch_size} is too small: a contrastive loss compares a pair with others"

@@ -22,7 +22,8 @@ HUB_FILES = (
     "modeling_unipt.py",
     "processing_unipt.py",
 )
-HUB_PACKAGES = {"transformers", "torch"}
+# What every user of transformers' vision models has.
+HUB_PACKAGES = {"PIL", "numpy", "torch", "transformers"}
 
 
 @pytest.fixture(scope="module")

@@ -169,6 +169,8 @@ def test_scaled_images_are_not_rescaled_if_so_asked(tiny_processor):
         (np.zeros((2, 30, 30, 30, 3), np.uint8), "is no image"),
         (np.zeros(30, np.uint8), "is no image"),
         (np.zeros((0, 30, 3), np.uint8), "is no image"),
+        (np.zeros((0, 30, 3)), "is no image"),
+        (np.zeros((0, 30), np.uint8), "is no image"),
         (np.full((30, 30, 3), np.nan), "no finite numbers"),
         (np.full((30, 30, 3), np.inf), "no finite numbers"),
         (np.full((30, 30, 3), -0.5), "values from -0.5 to -0.5"),

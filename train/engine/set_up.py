@@ -43,6 +43,9 @@ def make_accelerator(
         project_dir=output_dir,
     )
     check_ranks(accelerator)
+    if accelerator.device.type == "cuda":
+        # TensorFloat-32 for what stays in float32: its range, 10 bits of precision, several times its speed.
+        torch.set_float32_matmul_precision("high")
     _use_all_cores(accelerator)
     return accelerator
 
