@@ -88,6 +88,15 @@ def test_every_command_of_the_page_parses():
     assert pretraining.learnable_logit_scale and pretraining.attribute_loss_weight == 1
 
 
+def test_every_command_of_the_page_of_encoders_parses():
+    # Without a configuration of its own accelerate would look for one in the user's home.
+    page = (ROOT / "docs" / "encoders.md").read_text(encoding="utf-8")
+    found = [[*LAUNCH, *words[2:]] for words in commands(page)]
+    parsed = [parse(words) for words in found]
+    assert [arguments.contrastive_loss for arguments in parsed] == ["softmax", "softmax", "sigmoid"]
+    assert [arguments.model is None for arguments in parsed] == [True, False, False]
+
+
 def test_a_mistyped_option_is_not_let_through():
     for words in (
         ["python", "train/model_card.py", "--modle", "x"],
