@@ -93,3 +93,14 @@ def test_the_bytes_are_on_disk_before_the_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda *paths: (done.append("replace"), replace(*paths)))
     write_text(tmp_path / "a", "text")
     assert done == ["fsync", "replace"]
+
+
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600)])
+def test_a_file_is_as_readable_as_the_umask_says_whatever_wrote_it(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with written_aside(tmp_path / "best.safetensors") as aside:
+            aside.touch(0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "best.safetensors").stat().st_mode & 0o777 == mode

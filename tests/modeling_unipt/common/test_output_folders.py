@@ -1,10 +1,14 @@
 """How an output folder comes to be: begun, continued, finished, left alone or refused."""
 
 import json
+import os
+import threading
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from modeling_unipt.common.output_folders import SETTINGS_FILE, finish_output, start_output
+from modeling_unipt.common.output_folders import SETTINGS_FILE, finish_output, held_output, start_output
 from modeling_unipt.common.user_errors import UserError
 
 SETTINGS = {"command": "index", "size": (384, 128)}
@@ -112,3 +116,64 @@ def test_an_output_that_cannot_be_made_is_named_and_nothing_is_left(tmp_path):
     with pytest.raises(UserError, match=r"^output .*/file/output cannot be made \(Not a directory\)"):
         start_output(tmp_path / "file" / "output", {})
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_second_process_is_refused_while_the_first_one_writes(tmp_path):
+    output = tmp_path / "out"
+    told = f"another process is already writing {output}; wait for it, or stop it first"
+    with held_output(output, SETTINGS) as partial:
+        (partial / "half").write_text("1")
+        with pytest.raises(UserError) as refused, held_output(output, SETTINGS):
+            pytest.fail("claimed twice")
+        assert str(refused.value) == told
+    with held_output(output, SETTINGS) as again:
+        assert again == partial and (partial / "half").exists(), "what was begun is gone on with"
+        finish_output(partial, output)
+    assert sorted(path.name for path in output.iterdir()) == [SETTINGS_FILE, "half"], "no lock is left"
+    with held_output(output, SETTINGS) as folder:
+        assert folder is None
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_who_waits_for_the_lock_of_work_that_is_finished_meanwhile_finds_it_complete(tmp_path):
+    found = []
+
+    def claim():
+        with held_output(tmp_path / "out", SETTINGS) as folder:
+            found.append(folder)
+
+    waiting = threading.Thread(target=claim)
+    with held_output(tmp_path / "out", SETTINGS) as partial:
+        waiting.start()
+        waiting.join(timeout=0.1)
+        assert waiting.is_alive() and not found
+        finish_output(partial, tmp_path / "out")
+    waiting.join()
+    assert found == [None]
+
+
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_all_of_a_finished_output_is_as_readable_as_the_umask_says(tmp_path, umask, mode):
+    """Safetensors writes files for their owner alone."""
+    before = os.umask(umask)
+    try:
+        partial = start_output(tmp_path / "out", SETTINGS)
+        (partial / "deep").mkdir()
+        for path in (partial / "model.safetensors", partial / "deep" / "model.safetensors"):
+            save_file({"weight": torch.zeros(2)}, path)
+            assert path.stat().st_mode & 0o777 == 0o600
+        (partial / "run.sh").write_text("")
+        (partial / "run.sh").chmod(0o700)
+        (tmp_path / "elsewhere").write_text("")
+        (tmp_path / "elsewhere").chmod(0o600)
+        (partial / "link").symlink_to(tmp_path / "elsewhere")
+        finish_output(partial, tmp_path / "out")
+        assert os.umask(umask) == umask, "the umask stays"
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "out").rglob("*.safetensors")}
+    assert modes == {"model.safetensors": mode}
+    assert (tmp_path / "out" / "deep" / "model.safetensors").stat().st_mode & 0o777 == mode
+    assert (tmp_path / "out" / SETTINGS_FILE).stat().st_mode & 0o777 == mode
+    assert (tmp_path / "out" / "run.sh").stat().st_mode & 0o777 == mode | 0o700, "no right is taken away"
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o600, "what a link points to is not ours"

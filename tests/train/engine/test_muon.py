@@ -4,7 +4,11 @@ import copy
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+from accelerate.utils import DistributedType
 
+from modeling_unipt.common.user_errors import UserError
 from unipt_train.engine import muon
 
 SHAPES = [(16, 16), (16, 40), (40, 16), (16, 16)]
@@ -72,3 +76,33 @@ def test_a_state_that_was_saved_and_loaded_goes_on_alike():
     train(whole, optimizer, range(2, 4))
     train(resumed, other, range(2, 4))
     assert torch.equal(whole, resumed)
+
+
+def test_loss_scaling_divides_the_gradients_of_a_second_optimizer_twice():
+    """Why Muon is refused in fp16. If this fails, Accelerate has mended it, and the refusal can go."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    Accelerator(cpu=True)
+    weights = [torch.nn.Parameter(torch.zeros(())) for _ in range(2)]
+    optimizers = [AcceleratedOptimizer(torch.optim.SGD([weight], lr=1.0), scaler=scaler) for weight in weights]
+    scaler.scale(sum(weights)).backward()
+    for optimizer in optimizers:
+        scaler.unscale_(optimizer.optimizer)  # as clipping does
+    for optimizer in optimizers:
+        optimizer.step()
+    assert [float(weight) for weight in weights] == [-1.0, -0.25]
+
+
+@pytest.mark.parametrize("distributed_type", ["NO", "MULTI_GPU"])
+def test_muon_trains_beside_adamw_without_loss_scaling_only(distributed_type):
+    for precision in ("no", "bf16"):
+        muon.check_muon(0.02, precision, DistributedType(distributed_type))
+    muon.check_muon(None, "fp16", DistributedType(distributed_type))
+    told = "in precision fp16, which --precision auto takes on GPUs without bf16: give --precision no, or leave"
+    with pytest.raises(UserError, match=told):
+        muon.check_muon(0.02, "fp16", DistributedType(distributed_type))
+
+
+def test_muon_needs_whole_matrices():
+    muon.check_muon(None, "bf16", DistributedType.FSDP)
+    with pytest.raises(UserError, match="under FSDP, because Muon needs whole matrices: launch with DDP"):
+        muon.check_muon(0.02, "bf16", DistributedType.FSDP)

@@ -75,3 +75,14 @@ def test_how_a_run_computes_is_no_setting(tmp_path):
     assert claim(tmp_path, Arguments(output_dir="elsewhere", chunk_size=4, num_workers=3, save_steps=1)) == folder
     with pytest.raises(UserError, match="was begun with other settings: seed was 0 and is now 1"):
         claim(tmp_path, Arguments(seed=1))
+
+
+def test_two_runs_into_one_folder_cannot_run_at_once(tmp_path):
+    arguments = PretrainArguments(dataset="x")
+    accelerator = make_accelerator("no", cpu=True)
+    claimed = accelerator, str(tmp_path / "out"), arguments.settings(), arguments.defaults()
+    with claim_output(*claimed) as folder:
+        with pytest.raises(UserError, match="another process is already writing .*/out; wait for it, or stop it first"):
+            claim(tmp_path, arguments)
+        assert folder.exists()
+    assert claim(tmp_path, arguments) == folder
