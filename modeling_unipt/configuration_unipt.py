@@ -1,7 +1,10 @@
 """Configuration of UniPT, a dual encoder for text-to-image person retrieval."""
 
+import json
 import math
 from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
@@ -12,6 +15,28 @@ TEXT_POOLINGS = ("max", "mean", "first", "last", "padded_last")
 DECODERS = ("llama", "mistral", "qwen2", "qwen3")
 # One name for the pooling of both encoders, as folders of version 0.2 and before have it.
 POOLINGS = {"max": ("max", "max"), "mean": ("mean", "mean"), "class": ("first", "last")}
+# What sentence-transformers reads beside the model: each kind of input goes through one method, and what comes out is
+# brought to length 1, as `modeling_unipt.embedding` does.
+SENTENCE_TRANSFORMERS_FILES = {
+    "modules.json": [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
+        {
+            "idx": 1,
+            "name": "1",
+            "path": "1_Normalize",
+            "type": "sentence_transformers.sentence_transformer.modules.Normalize",
+        },
+    ],
+    "sentence_bert_config.json": {
+        "transformer_task": "feature-extraction",
+        "modality_config": {
+            "text": {"method": "get_text_features", "method_output_name": "pooler_output"},
+            "image": {"method": "get_image_features", "method_output_name": "pooler_output"},
+        },
+        "module_output_name": "sentence_embedding",
+    },
+    "config_sentence_transformers.json": {"model_type": "SentenceTransformer", "similarity_fn_name": "cosine"},
+}
 PROTOTYPE_SIZES = ("prototype_dim", "prototype_layers", "prototype_heads", "prototype_head_dim", "prototype_mlp_dim")
 
 
@@ -104,6 +129,19 @@ class UniPTConfig(PreTrainedConfig):
     def embedding_dim(self) -> int:
         """Length of an embedding, ``pooler_output`` of `get_text_features` and `get_image_features`."""
         return self.num_prototypes * self.prototype_dim or self.projection_dim
+
+    def save_pretrained(self, save_directory: str | PathLike[str], push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Write ``config.json``, as the model's own `save_pretrained` has it done, and `SENTENCE_TRANSFORMERS_FILES`.
+
+        Files of these names that are there stay: sentence-transformers writes its own before it saves the model.
+        """
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in SENTENCE_TRANSFORMERS_FILES.items():
+            path = folder / name
+            if not path.exists():
+                path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values, with the ``auto_map`` that lets a saved folder load without this package."""
