@@ -1,6 +1,8 @@
 """Run by torchrun: the losses and gradients of a step, each process with its share of a batch, to a safetensors file.
 
-torchrun --nproc-per-node 2 -m tests.helpers.joint_batch_ranks CASE CHUNK_SIZE OUTPUT
+torchrun --nproc-per-node 2 -m tests.helpers.joint_batch_ranks CASE CHUNK_SIZE OUTPUT [DYNAMO_BACKEND]
+
+With a backend of torch.compile the objective is compiled, and the file says how often gradients were averaged.
 """
 
 import sys
@@ -63,29 +65,49 @@ def make_batch(case):
     return batch
 
 
-def step(case, chunk_size):
-    """(losses, gradients by name) of this process's share of the batch, as the training loop gets them."""
+def count_averages(ddp):
+    """A list that gets an entry whenever DDP averages the gradients of its first bucket."""
+    from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+
+    averages = []
+
+    def hook(state, bucket):
+        if bucket.index() == 0:
+            averages.append(bucket.index())
+        return allreduce_hook(state, bucket)
+
+    ddp.register_comm_hook(None, hook)
+    return averages
+
+
+def step(case, chunk_size, dynamo_backend=None):
+    """(losses, gradients by name, accelerator, averages) of this process's share, as the training loop gets them."""
     from accelerate import Accelerator
 
     from unipt_train.engine.joint_batch import joint_backward
 
-    accelerator, made, batch = Accelerator(cpu=True, mixed_precision="no"), make_objective(case), make_batch(case)
+    accelerator = Accelerator(cpu=True, mixed_precision="no", dynamo_backend=dynamo_backend)
+    made, batch = make_objective(case), make_batch(case)
     prepared = accelerator.prepare(made)
+    averages = count_averages(prepared._orig_mod) if dynamo_backend else None
     share = PAIRS // accelerator.num_processes
     own = {name: rows[accelerator.process_index * share :][:share] for name, rows in batch.items()}
     losses = joint_backward(accelerator, prepared, own, chunk_size, seed=0)
     gradients = {name: parameter.grad for name, parameter in made.named_parameters() if parameter.requires_grad}
-    return {name: loss.detach() for name, loss in losses.items()}, gradients, accelerator
+    return {name: loss.detach() for name, loss in losses.items()}, gradients, accelerator, averages
 
 
 def main():
     from safetensors.torch import save_file
 
     case, chunk_size, output = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    losses, gradients, accelerator = step(case, chunk_size)
+    losses, gradients, accelerator, averages = step(case, chunk_size, *sys.argv[4:])
     assert accelerator.num_processes == 2
+    found = losses | gradients
+    if averages is not None:
+        found |= {"averages": torch.tensor(len(averages))}
     save_file(
-        {name: value.contiguous().clone() for name, value in {**losses, **gradients}.items()},
+        {name: value.contiguous().clone() for name, value in found.items()},
         f"{output}-{accelerator.process_index}.safetensors",
     )
     accelerator.end_training()

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -178,7 +179,6 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 )
 def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders, tmp_path, launch, options):
     """Two steps an epoch, a checkpoint every 15: some lie within an epoch."""
-    import time
 
     def command(name):
         common = ["--max_steps", "120", "--save_steps", "15", "--precision", "no", "--cpu", "true"]
@@ -201,6 +201,31 @@ def test_killed_training_resumes_to_the_uninterrupted_losses(benchmark, encoders
         return [(row["step"], row["loss"]) for row in log]
 
     assert losses("killed") == losses("whole") and len(losses("whole")) == 60
+
+
+@pytest.mark.slow
+def test_a_second_training_into_the_same_folder_is_refused_by_every_rank(benchmark, encoders, tmp_path):
+    """The first one goes on; once it is killed, its folder is free."""
+    from modeling_unipt.common.locks import is_held
+
+    options = ["--config", encoders / "tiny.yaml", "--dataset", benchmark, "--output_dir", tmp_path / "out"]
+    options += ["--max_steps", "100000", "--precision", "no", "--cpu", "true", "--report-to", "none"]
+    command = ["train/pretrain.py", *map(str, options)]
+    first = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "out.partial").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        second = subprocess.run([*TORCHRUN, *command], cwd=ROOT, capture_output=True, text=True, timeout=200)
+        assert second.returncode != 0
+        errors = [line for line in second.stderr.splitlines() if line.startswith("error: ")]
+        told = f"error: another process is already writing {tmp_path / 'out'}; wait for it, or stop it first"
+        # torchrun may end the second rank before it has spoken.
+        assert errors in ([told], [told, told])
+        assert first.poll() is None and is_held(tmp_path / "out.partial" / "lock")
+    finally:
+        kill_tree(first)
+    assert not is_held(tmp_path / "out.partial" / "lock")
 
 
 @pytest.mark.slow

@@ -36,25 +36,40 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("chunk_size", [1, 3, 8])
 def test_chunks_change_nothing(case, chunk_size):
-    losses, gradients, _ = step(case, chunk_size)
+    losses, gradients, *_ = step(case, chunk_size)
     assert_same({**losses, **gradients}, whole(case))
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("chunk_size", [0, 3])
-def test_two_processes_are_one_on_the_joint_batch(case, chunk_size, tmp_path):
+def two_processes(tmp_path, *arguments):
+    """What each of two processes found."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    case, chunk_size, *rest = map(str, arguments)
     finished = subprocess.run(
-        [*launch, *RANKS, case, str(chunk_size), tmp_path / "rank"],
+        [*launch, *RANKS, case, chunk_size, tmp_path / "rank", *rest],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=240,
     )
     assert finished.returncode == 0, finished.stderr
+    return [load_file(tmp_path / f"rank-{rank}.safetensors") for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("chunk_size", [0, 3])
+def test_two_processes_are_one_on_the_joint_batch(case, chunk_size, tmp_path):
     expected = whole(case)
-    for rank in range(2):
-        assert_same(load_file(tmp_path / f"rank-{rank}.safetensors"), expected)
+    for found in two_processes(tmp_path, case, chunk_size):
+        assert_same(found, expected)
+
+
+@pytest.mark.slow
+def test_compiled_processes_average_their_gradients_once_a_step(tmp_path):
+    """Accelerate's unwrapping would take DDP out of a compiled model, and with it the pause between chunks."""
+    expected = whole("paper")
+    for found in two_processes(tmp_path, "paper", 2, "eager"):
+        assert int(found["averages"]) == 1
+        assert_same(found, expected)
 
 
 def test_a_loss_of_each_share_alone_would_be_another():
