@@ -11,6 +11,7 @@ from typing import Any
 
 from .common.user_errors import UserError, run_command
 from .convert import commands as convert_commands
+from .export import commands as export_commands
 from .gallery import commands as gallery_commands
 
 EPILOG = """examples:
@@ -46,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     gallery_commands.add_commands(commands)
     convert_commands.add_commands(commands)
+    export_commands.add_commands(commands)
     return parser
 
 

@@ -1,0 +1,1 @@
+"""`unipt export`: both encoders as ONNX files."""
