@@ -68,12 +68,14 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
 
     from modeling_unipt.loading import load_unipt
     from unipt_train.data.batches import Collator, EpochBatches, IdentityBatches, steps_per_epoch
+    from unipt_train.data.identity import dataset_digest
     from unipt_train.data.loading import load_splits, rows_of
     from unipt_train.data.pairs import IdentityPairs
     from unipt_train.engine.launching import check_shares
     from unipt_train.engine.loop import LoopOptions, run_training
     from unipt_train.engine.muon import check_muon
     from unipt_train.engine.optimizers import build_optimizers, make_schedulers
+    from unipt_train.engine.precision import settle_precision
     from unipt_train.engine.result import claim_output, save_result, start_tracking
     from unipt_train.engine.set_up import make_accelerator, set_up_model
     from unipt_train.engine.validation import Validation, ValidationOptions, divide_rows
@@ -107,14 +109,22 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
         steps = int(arguments.epochs * steps_per_epoch(len(pairs), arguments.batch_size))
         arguments = dataclasses.replace(arguments, max_steps=steps)
     accelerator = make_accelerator(
-        arguments.precision, arguments.cpu, arguments.torch_compile, arguments.report_to, arguments.output_dir
+        arguments.precision,
+        arguments.cpu,
+        arguments.torch_compile,
+        arguments.report_to,
+        arguments.output_dir,
+        arguments.threads,
     )
     check_shares(min(arguments.batch_size, len(pairs)), accelerator.num_processes)
     check_muon(arguments.muon_learning_rate, accelerator.mixed_precision, accelerator.distributed_type)
     if arguments.eval_steps and accelerator.distributed_type == "FSDP":
         raise UserError("--eval-steps measures whole models, and FSDP has pieces; launch without FSDP or give 0")
-    settings = arguments.settings() | {"command": "finetune", "pairs": len(pairs)}
-    folder = stack.enter_context(claim_output(accelerator, arguments.output_dir, settings, arguments.defaults()))
+    # By it the model is known as fine-tuned on this dataset. An output that does not keep it counts as made of it.
+    identity = {"dataset_digest": dataset_digest(arguments.dataset)}
+    settings = arguments.settings() | {"command": "finetune", "pairs": len(pairs)} | identity
+    defaults = arguments.defaults() | identity
+    folder = stack.enter_context(claim_output(accelerator, arguments.output_dir, settings, defaults))
     if folder is None:
         return
     start_tracking(accelerator, folder)
@@ -122,6 +132,16 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
     set_seed(arguments.seed)
     objective = FinetuningObjective(
         model, people, arguments.granularity_loss_weight, arguments.matching_loss, arguments.margin
+    )
+    collator = Collator(processor.tokenizer.pad_token_id)
+    share = min(arguments.batch_size, len(pairs)) // accelerator.num_processes
+    first_pass = range(min(share, arguments.chunk_size or share))
+    precision = settle_precision(
+        accelerator,
+        arguments.precision,
+        objective,
+        lambda: collator(pairs.__getitems__([(0, index) for index in first_pass])),
+        folder,
     )
     optimizers = build_optimizers(
         objective,
@@ -135,7 +155,7 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
     schedulers = make_schedulers(optimizers, arguments.scheduler, arguments.warmup_ratio, arguments.max_steps)
     accelerator.print(
         f"fine-tuning on {len(pairs)} captions of {people} people for {arguments.max_steps} steps of "
-        f"{arguments.batch_size}, precision {accelerator.mixed_precision}"
+        f"{arguments.batch_size}, precision {precision}"
     )
     validation = None
     if divided:
@@ -162,7 +182,7 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
         optimizers,
         schedulers,
         pairs,
-        Collator(processor.tokenizer.pad_token_id),
+        collator,
         part_of(arguments, LoopOptions),
         folder,
         after_step=validation,

@@ -4,9 +4,9 @@
 
 It renders people who are used nowhere else. For every thing whose box is known it asks: is the middle of the hottest
 patch within the box? Chance is the share of the image that the box covers: a patch drawn at random is right so often.
-Each thing is asked for by two kinds of sentence, one of the thing alone ("A person with a cap.") and one of all that can
-be seen of the person. The results are compared with the best fixed patch, the one that would be right most often if it
-were named for every image. It is found in hindsight: it knows where a thing usually is, and looks at no image. The
+Each thing is asked for by two kinds of sentence, one of the thing alone ("A person with a cap.") and one of all that
+can be seen of the person. The results are compared with the best fixed patch, the one that would be right most often if
+it were named for every image. It is found in hindsight: it knows where a thing usually is, and looks at no image. The
 command writes the numbers as JSON, and a page beside it (.md).
 """
 

@@ -115,6 +115,7 @@ def train(arguments: PretrainArguments, stack: ExitStack) -> None:
     from unipt_train.engine.loop import LoopOptions, run_training
     from unipt_train.engine.muon import check_muon
     from unipt_train.engine.optimizers import build_optimizers, make_schedulers
+    from unipt_train.engine.precision import settle_precision
     from unipt_train.engine.result import claim_output, save_result, start_tracking
     from unipt_train.engine.set_up import make_accelerator, set_up_model
     from unipt_train.objectives import build
@@ -127,7 +128,12 @@ def train(arguments: PretrainArguments, stack: ExitStack) -> None:
         steps = int(arguments.epochs * steps_per_epoch(len(rows), arguments.batch_size))
         arguments = dataclasses.replace(arguments, max_steps=steps)
     accelerator = make_accelerator(
-        arguments.precision, arguments.cpu, arguments.torch_compile, arguments.report_to, arguments.output_dir
+        arguments.precision,
+        arguments.cpu,
+        arguments.torch_compile,
+        arguments.report_to,
+        arguments.output_dir,
+        arguments.threads,
     )
     check_shares(min(arguments.batch_size, len(rows)), accelerator.num_processes)
     check_muon(arguments.muon_learning_rate, accelerator.mixed_precision, accelerator.distributed_type)
@@ -158,6 +164,15 @@ def train(arguments: PretrainArguments, stack: ExitStack) -> None:
         attribute_loss_weight=arguments.attribute_loss_weight,
         fact_sizes=facts.sizes if facts else (),
     )
+    share = min(arguments.batch_size, len(pairs)) // accelerator.num_processes
+    first_pass = range(min(share, arguments.chunk_size or share))
+    precision = settle_precision(
+        accelerator,
+        arguments.precision,
+        objective,
+        lambda: collator(pairs.__getitems__([(0, index) for index in first_pass])),
+        folder,
+    )
     optimizers = build_optimizers(
         objective,
         learning_rates(arguments, model.newly_initialised),
@@ -168,7 +183,7 @@ def train(arguments: PretrainArguments, stack: ExitStack) -> None:
         arguments.decay_positions,
     )
     schedulers = make_schedulers(optimizers, arguments.scheduler, arguments.warmup_ratio, arguments.max_steps)
-    accelerator.print(plan(arguments, len(rows), accelerator.num_processes, accelerator.mixed_precision))
+    accelerator.print(plan(arguments, len(rows), accelerator.num_processes, precision))
 
     trained, log = run_training(
         accelerator, objective, optimizers, schedulers, pairs, collator, part_of(arguments, LoopOptions), folder

@@ -56,7 +56,7 @@ CARD_WORK = "runs/card"
 def clip_stages(work: str) -> list[Stage]:
     """The stages that train the tiny CLIP."""
     train: Command = [*PYTHON, "train/train_clip.py", "--renders", f"{work}/clip-renders"]
-    train += ["--held-out", f"{work}/clip-held-out", "--output-dir", f"{work}/clip-tiny"]
+    train += ["--held-out", f"{work}/clip-held-out", "--output-dir", f"{work}/clip-tiny", "--precision", "no"]
     return [
         Stage(
             "Render for the tiny CLIP",

@@ -19,7 +19,6 @@ from pathlib import Path
 from modeling_unipt.common.parallel import usable_cores
 from modeling_unipt.common.user_errors import UserError, run_command
 from modeling_unipt.common.words import markdown_table
-from unipt_train.engine.precision import pick_precision
 from unipt_train.studies.commands import require_clone
 from unipt_train.studies.experiment_jobs import jobs_of, result_of
 from unipt_train.studies.experiments import EXPERIMENTS, FINETUNING, IMAGES, LONG, STEPS, Experiment
@@ -109,7 +108,7 @@ def markdown(experiments: Mapping[str, Experiment], results: Results, cost: str 
         cost: a sentence for the preamble.
         times: pre-trainings took this many times the steps of the ``experiments``.
     """
-    machine = f"{platform.machine()}, {len(usable_cores())} cores, precision {pick_precision('auto', cpu=True)}"
+    machine = f"{platform.machine()}, {len(usable_cores())} cores, precision no"
     command = f"python train/reproduce.py --times {times}" if times > 1 else "make reproduce"
     chance = chance_of(results)
     parts = [PREAMBLE.format(chance=chance, images=IMAGES, command=command, machine=machine, cost=cost)]

@@ -36,7 +36,9 @@ class TrainClipArguments:
     image_size: int = option(128, "side of the square to which images are squashed, in pixels")
     max_steps: int = option(2000, "number of steps")
     batch_size: int = option(192, "images in a step")
-    precision: Literal["auto", "no", "bf16"] = option("auto", "auto: bf16 where it is native")
+    precision: Literal["auto", "no", "bf16"] = option(
+        "auto", "auto: on a GPU bf16 where it is native; on a CPU whichever takes the shorter step at the start"
+    )
     cpu: bool = option(False, "stay on the CPU even where there is a GPU")
     seed: int = option(9000, "seed of weights, order and augmentation")
 

@@ -80,6 +80,26 @@ def test_what_is_not_recorded_is_said(trained, tmp_path):
     assert hours(TrainingStage({"batch_size": 4}, [{"step": 1, "loss": 2.0}], None)) is None
 
 
+def test_a_measured_precision_is_told(trained, tmp_path):
+    settings = json.loads((trained / "build_settings.json").read_text()) | {"precision": "auto"}
+    (trained / "build_settings.json").write_text(json.dumps(settings))
+    assert "precision auto" in write(trained, tmp_path, [record(trained)])
+    (trained / "precision.json").write_text(json.dumps({"precision": "bf16", "seconds_of_a_step": {}}))
+    assert "precision bf16 (the faster one on the CPU)" in write(trained, tmp_path, [record(trained)])
+
+
+def test_pretraining_that_went_on_from_a_model_is_not_the_beginning(trained, tmp_path):
+    before = tmp_path / "pretrained"
+    shutil.copytree(before, tmp_path / "first")
+    settings = json.loads((before / "build_settings.json").read_text())
+    (before / "build_settings.json").write_text(json.dumps(settings | {"model": f"{tmp_path}/first"}))
+    card = write(trained, tmp_path, [record(trained)])
+    assert card.count("**Pre-training** on") == 2 and "not recorded: the folder" not in card
+    (before / "build_settings.json").write_text(json.dumps(settings | {"model": "openai/clip-vit-base-patch16"}))
+    card = write(trained, tmp_path, [record(trained)])
+    assert "model openai/clip-vit-base-patch16" in card and "The first stages are not recorded" in card
+
+
 def test_how_the_checkpoint_was_chosen_is_said(trained, tmp_path):
     card = write(trained, tmp_path, [record(trained)])
     assert card.count("The weights are those of the last step: no checkpoint was chosen.") == 1

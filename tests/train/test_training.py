@@ -70,7 +70,7 @@ def encoders(tmp_path_factory):
     (folder / "tiny.yaml").write_text(
         f"vision_model: {folder}/vision\ntext_model: {folder}/text\nrandom_init: true\nimage_height: 64\n"
         "image_width: 32\nmax_text_tokens: 32\nprojection_dim: 32\nlogit_scale: 14.3\nlearnable_logit_scale: true\n"
-        "batch_size: 16\nlearning_rate: 3e-3\nnum_workers: 0\nlog_steps: 2\n"
+        'batch_size: 16\nlearning_rate: 3e-3\nprecision: "no"\nnum_workers: 0\nlog_steps: 2\n'
     )
     return folder
 
@@ -108,6 +108,8 @@ def test_finetuning_and_evaluation(pretrained, benchmark, tmp_path):
     before, after = json.loads(results.read_text())
     assert (before["queries"], before["gallery"], before["identities"]) == (64, 32, 16)
     assert after["R1"] > 60
+    assert (before["setting"], after["setting"]) == ("direct transfer", "fine-tuned")
+    assert json.loads((finetuned / "build_settings.json").read_text())["dataset_digest"]
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert min(sheet.size) > 200
 

@@ -14,7 +14,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, C
 from dataset_builders.divide.vocabulary import Truth, Vocabulary
 from unipt_train.data.batches import EpochBatches
 from unipt_train.engine.optimizers import build_optimizers, make_schedulers
-from unipt_train.engine.precision import pick_precision
+from unipt_train.engine.precision import faster_on_cpu, precision_to_start_with
 from unipt_train.objectives.initialisation import start_from_sine_cosine_positions
 
 PATCH_SIZE = 16
@@ -130,7 +130,6 @@ def train_steps(
     device: str,
 ) -> None:
     """Train ``model``, which lies on ``device``, in place."""
-    precision = pick_precision(options.precision, cpu=device == "cpu")
     attributes = vocabulary.attributes.values()
     all_prompts = [choice.prompt for attribute in attributes for choice in attribute.choices]
     encoded = tokenizer(all_prompts, padding=True, return_tensors="pt").to(device)
@@ -144,18 +143,29 @@ def train_steps(
     rng = np.random.default_rng(options.seed)
     batches = EpochBatches(len(renders.pixels), options.batch_size, options.seed, 0, options.max_steps)
     model.train()
+
+    def loss_of(picked: list[int], rng: np.random.Generator) -> torch.Tensor:
+        images = augmented(renders.pixels[picked], rng, renders.mean, renders.std).to(device)
+        image_embeds = model.get_image_features(pixel_values=images).pooler_output
+        text_embeds = model.get_text_features(**encoded).pooler_output
+        with torch.autocast(device, enabled=False):
+            # At first all cosines are nearly equal, and bfloat16 would round their differences away.
+            cosines = F.normalize(image_embeds.float(), dim=-1) @ F.normalize(text_embeds.float(), dim=-1).T
+            logits = (model.logit_scale.exp() * cosines).split(sizes, dim=1)
+            losses = [F.cross_entropy(part, wanted[name][picked]) for name, part in zip(wanted, logits, strict=True)]
+            return torch.stack(losses).sum()
+
+    precision = precision_to_start_with(options.precision, cpu=device == "cpu")
+    if options.precision == "auto" and device == "cpu":
+        first = [index for _, index in batches.keys_of(0)]
+        with torch.random.fork_rng(devices=[]):
+            precision, _ = faster_on_cpu(lambda: loss_of(first, np.random.default_rng(0)).backward())
+        model.zero_grad()
     bar = tqdm(batches, desc="training", unit="step")
     for step, batch in enumerate(bar):
         picked = [index for _, index in batch]
-        images = augmented(renders.pixels[picked], rng, renders.mean, renders.std).to(device)
         with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            image_embeds = model.get_image_features(pixel_values=images).pooler_output
-            text_embeds = model.get_text_features(**encoded).pooler_output
-        # In full precision: at first all cosines are nearly equal, and bfloat16 would round their differences away.
-        cosines = F.normalize(image_embeds.float(), dim=-1) @ F.normalize(text_embeds.float(), dim=-1).T
-        logits = (model.logit_scale.exp() * cosines).split(sizes, dim=1)
-        losses = [F.cross_entropy(part, wanted[name][picked]) for name, part in zip(wanted, logits, strict=True)]
-        loss = torch.stack(losses).sum()
+            loss = loss_of(picked, rng)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
         for part in (*optimizers, *schedulers):
@@ -165,4 +175,4 @@ def train_steps(
         with torch.no_grad():
             model.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
         if step % SHOWN_EVERY == 0:
-            bar.set_postfix(loss=f"{loss.item() / len(losses):.3f}", scale=f"{model.logit_scale.exp().item():.1f}")
+            bar.set_postfix(loss=f"{loss.item() / len(wanted):.3f}", scale=f"{model.logit_scale.exp().item():.1f}")

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from modeling_unipt.common.user_errors import UserError
-from unipt_train.engine.precision import has_native_bfloat16
 
 # Of the odd polynomial a x + b x^3 + c x^5 that is iterated on the singular values: steep at 0, near 1 around 1.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -48,17 +47,26 @@ def check_muon(learning_rate: float | None, precision: str, distributed_type: st
         )
 
 
+def working_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on a GPU that has it natively, else float32.
+
+    So on every CPU: most are slower in bfloat16, also some that have instructions for it, and the result of a recipe
+    should not depend on which it is.
+    """
+    is_native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if is_native else torch.float32
+
+
 def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
     """(N, rows, columns): ``matrices`` with singular values brought to about 1 (0.7 to 1.2), their vectors kept.
 
     Returns:
-        The same shape, in bfloat16 where that is native, else in float32.
+        The same shape, in bfloat16 on a GPU where that is native, else in float32.
     """
     a, b, c = COEFFICIENTS
     # The iteration multiplies a matrix by its own transpose; of the two possible squares the smaller one is cheaper.
     is_tall = matrices.shape[-2] > matrices.shape[-1]
-    dtype = torch.bfloat16 if has_native_bfloat16(matrices.device.type) else torch.float32
-    wide = matrices.to(dtype)
+    wide = matrices.to(working_dtype(matrices.device))
     wide = wide.mT if is_tall else wide
     wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=LEAST_NORM)
     for _ in range(ITERATIONS):

@@ -27,6 +27,7 @@ HOW_IT_RUNS = frozenset(
         "save_steps",
         "log_steps",
         "report_to",
+        "threads",
     }
 )
 # What an output counts as made with if it does not say: what versions without such an option did.
@@ -45,11 +46,15 @@ class RunArguments:
     weight_decay: float = option(0.0, "weight decay of the matrices; 0 makes AdamW the paper's Adam")
     decay_positions: bool = option(
         False,
-        "apply weight decay to class tokens, position embeddings and prototypes too, as versions up to 0.2 did; biases, "
-        "norms and single numbers never decay",
+        "apply weight decay to class tokens, position embeddings and prototypes too, as versions up to 0.2 did; "
+        "biases, norms and single numbers never decay",
     )
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm; 0: no clipping")
-    precision: Literal["auto", "no", "bf16", "fp16"] = option("auto", "auto: bf16 where it is native")
+    precision: Literal["auto", "no", "bf16", "fp16"] = option(
+        "auto",
+        "auto: on a GPU bf16 where it is native; on a CPU bf16 or no (float32), whichever takes the shorter step at "
+        "the start",
+    )
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = option(
         "sdpa", "how attention is computed; eager trains small models faster on a CPU"
     )
@@ -60,6 +65,11 @@ class RunArguments:
         False, "compile the model by torch.compile: training starts slowly and then is faster on GPUs"
     )
     cpu: bool = option(False, "stay on the CPU even where there is a GPU")
+    threads: int | None = option(
+        None,
+        "threads of each process on a CPU (default: OMP_NUM_THREADS where no launcher sets it, else its share of the "
+        "cores)",
+    )
     seed: int = option(0, "seed of every random choice: new weights, order, flips, dropout")
     num_workers: int = option(1, "processes that load data, for each training process")
     save_steps: int = option(500, "steps between checkpoints; 0: none are written")
@@ -71,6 +81,8 @@ class RunArguments:
     def __post_init__(self) -> None:
         if self.chunk_size < 0:
             raise UserError(f"--chunk-size {self.chunk_size} must not be negative")
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"--threads {self.threads} must be at least 1")
 
     def settings(self) -> dict[str, Any]:
         """The options that shape the result, by name; with others of them the result is another."""
@@ -144,8 +156,8 @@ class PretrainArguments(RunArguments):
     learning_rate: float = option(1e-5, "peak learning rate of AdamW")
     head_learning_rate: float | None = option(
         None,
-        "peak learning rate of the heads that no checkpoint has weights for: the attribute head and, where they are new, "
-        "the two projections and the head that predicts words (default: --learning-rate)",
+        "peak learning rate of the heads that no checkpoint has weights for: the attribute head and, where they are "
+        "new, the two projections and the head that predicts words (default: --learning-rate)",
     )
     logit_scale_learning_rate: float | None = option(
         None,

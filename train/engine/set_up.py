@@ -1,5 +1,7 @@
 """What a training run computes with: its accelerator, and its model as the options ask for."""
 
+import os
+
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
@@ -7,8 +9,8 @@ from transformers import PreTrainedModel
 
 from modeling_unipt.common.parallel import usable_cores
 from modeling_unipt.common.user_errors import UserError, first_line
-from unipt_train.engine.launching import check_ranks, stays_on_cpu
-from unipt_train.engine.precision import convolve_in_float32, pick_precision
+from unipt_train.engine.launching import LAUNCHED_BY_ACCELERATE, check_ranks, stays_on_cpu
+from unipt_train.engine.precision import convolve_in_float32, precision_to_start_with
 
 
 def make_accelerator(
@@ -17,15 +19,17 @@ def make_accelerator(
     torch_compile: bool = False,
     report_to: str = "none",
     output_dir: str | None = None,
+    threads: int | None = None,
 ) -> Accelerator:
     """The accelerator of a run.
 
     Args:
-        precision: see :func:`unipt_train.engine.precision.pick_precision`.
+        precision: see :func:`unipt_train.engine.precision.precision_to_start_with`.
         cpu: whether to stay on the CPU even where there is a GPU.
         torch_compile: whether to compile what is prepared.
         report_to: name of a tracker of Accelerate, or "none".
         output_dir: folder of the run; a tracker needs one.
+        threads: see :func:`set_threads`.
 
     Raises:
         UserError: the tracker is unknown or its package is not installed, or the launcher was asked for what cannot be
@@ -34,7 +38,7 @@ def make_accelerator(
     cpu = stays_on_cpu(cpu)
     accelerator = Accelerator(
         cpu=cpu,
-        mixed_precision=pick_precision(precision, cpu),
+        mixed_precision=precision_to_start_with(precision, cpu),
         # The sampler gives batches of all processes, of which each takes its share.
         dataloader_config=DataLoaderConfiguration(split_batches=True),
         dynamo_backend="inductor" if torch_compile else None,
@@ -46,7 +50,8 @@ def make_accelerator(
     if accelerator.device.type == "cuda":
         # TensorFloat-32 for what stays in float32: its range, 10 bits of precision, several times its speed.
         torch.set_float32_matmul_precision("high")
-    _use_all_cores(accelerator)
+    if accelerator.device.type == "cpu":
+        set_threads(threads)
     return accelerator
 
 
@@ -64,10 +69,20 @@ def _tracker(name: str) -> str | None:
     return name
 
 
-def _use_all_cores(accelerator: Accelerator) -> None:
-    """Compute with this process's share of the cores; ``accelerate launch`` would leave it a single thread."""
-    if accelerator.device.type == "cpu":
-        torch.set_num_threads(max(1, len(usable_cores()) // accelerator.num_processes))
+def set_threads(threads: int | None) -> None:
+    """Compute with this number of threads on the CPU.
+
+    Args:
+        threads: None takes OMP_NUM_THREADS where no launcher can have set it, and else this process's share of the
+            cores. ``accelerate launch`` always sets that variable, and torchrun for more than one process.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    by_launcher = LAUNCHED_BY_ACCELERATE in os.environ or processes > 1
+    if threads is None and "OMP_NUM_THREADS" in os.environ and not by_launcher:
+        # torch has read it.
+        return
+    share = max(1, len(usable_cores()) // processes)
+    torch.set_num_threads(threads or share)
 
 
 def set_up_model(model: PreTrainedModel, attn_implementation: str, gradient_checkpointing: bool = False) -> None:

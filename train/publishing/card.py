@@ -14,6 +14,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from modeling_unipt.common.atomic_files import write_text
 from modeling_unipt.common.output_folders import SETTINGS_FILE
 from modeling_unipt.common.user_errors import UserError
+from unipt_train.engine.precision import MEASURED
 from unipt_train.evaluation.report import METRICS, Record, benchmark_title, metrics_table, public_name
 
 CARDS = Path(__file__).parents[1] / "cards"
@@ -109,9 +110,13 @@ def lineage(folder: Path | str) -> tuple[list[TrainingStage], bool]:
         settings = _read_json(at / SETTINGS_FILE)
         if not isinstance(settings, dict):
             return stages[::-1], False
+        measured = _read_json(at / MEASURED)
+        if measured is not None:
+            settings["precision"] = f"{measured['precision']} (the faster one on the CPU)"
         log = _read_json(at / "training_log.json") or []
         stages.append(TrainingStage(settings, log, _read_json(at / VALIDATION_FILE)))
-        if settings.get("command") != "finetune":
+        # Pre-training from two encoders is a beginning; from a whole model it is not.
+        if settings.get("command") != "finetune" and not settings.get("model"):
             return stages[::-1], True
         at = Path(settings["model"])
     return stages[::-1], False

@@ -23,7 +23,7 @@ from modeling_unipt.configuration_unipt import UniPTConfig
 from modeling_unipt.modeling_unipt import contrastive_loss
 from unipt_train.engine.arguments import parse_arguments, part_of
 from unipt_train.engine.optimizers import build_optimizers
-from unipt_train.engine.precision import has_native_bfloat16
+from unipt_train.engine.precision import has_bfloat16
 from unipt_train.engine.run_arguments import PretrainArguments
 from unipt_train.objectives.base import Tensors
 from unipt_train.objectives.build import ModelOptions, build_model
@@ -229,7 +229,7 @@ def steps_a_second(objective: PretrainingObjective, batch: Tensors, dtype: torch
 def measure_gpu(encoders: Path) -> Iterator[Figure]:
     """The figures of the first GPU; for ``encoders`` see :func:`paper_options`."""
     device = torch.cuda.get_device_name()
-    dtype = torch.bfloat16 if has_native_bfloat16("cuda") else torch.float16
+    dtype = torch.bfloat16 if has_bfloat16("cuda") else torch.float16
     objective = build_objective(paper_options(encoders, "vit-b16")).cuda()
     config = objective.model.config
     batch = {name: value.cuda() for name, value in ready_batch(config, GPU_BATCH).items()}

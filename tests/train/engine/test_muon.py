@@ -16,8 +16,9 @@ SHAPES = [(16, 16), (16, 40), (40, 16), (16, 16)]
 
 @pytest.fixture(params=[False, True], ids=["float32", "bfloat16"])
 def precision(request, monkeypatch):
-    monkeypatch.setattr(muon, "has_native_bfloat16", lambda device_type: request.param)
-    return torch.bfloat16 if request.param else torch.float32
+    dtype = torch.bfloat16 if request.param else torch.float32
+    monkeypatch.setattr(muon, "working_dtype", lambda device: dtype)
+    return dtype
 
 
 @pytest.mark.parametrize("shape", SHAPES[:3])

@@ -10,7 +10,7 @@ from tests.helpers.people import ENCODER
 from unipt_train import pretrain
 from unipt_train.engine.arguments import parse_arguments
 from unipt_train.engine.optimizers import build_optimizers, make_schedulers, matrix_names, parameter_groups
-from unipt_train.engine.precision import convolve_in_float32, pick_precision
+from unipt_train.engine.precision import convolve_in_float32, precision_to_start_with
 from unipt_train.engine.run_arguments import PretrainArguments
 from unipt_train.objectives.initialisation import centre_embeddings, start_from_sine_cosine_positions
 
@@ -221,16 +221,16 @@ def test_sine_cosine_positions_tell_neighbours_from_far_patches_and_leave_class_
 
 
 def test_a_named_precision_is_taken_as_it_is():
-    assert pick_precision("no") == "no" and pick_precision("bf16") == "bf16"
+    assert precision_to_start_with("no") == "no" and precision_to_start_with("bf16") == "bf16"
 
 
 @pytest.mark.parametrize("gpu, native, wanted", [(True, True, "bf16"), (True, False, "fp16"), (False, False, "no")])
-def test_bfloat16_is_chosen_where_it_is_native(gpu, native, wanted, monkeypatch):
+def test_bfloat16_is_chosen_where_a_gpu_has_it_natively(gpu, native, wanted, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
-    assert pick_precision("auto") == wanted
-    assert pick_precision("auto", cpu=True) == ("bf16" if native else "no")
+    assert precision_to_start_with("auto") == wanted
+    assert precision_to_start_with("auto", cpu=True) == "no"
 
 
 def test_patches_are_cut_in_float32_on_a_cpu(tiny_config):
