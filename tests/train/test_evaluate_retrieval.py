@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from modeling_unipt import embedding
 from modeling_unipt.common.user_errors import UserError, run_command
 from modeling_unipt.precision import computing_in
 from tests.helpers.people import draw_person
+from unipt_train.data.identity import dataset_digest
 from unipt_train.evaluate_retrieval import main
 from unipt_train.evaluation.confidence import identity_intervals
 from unipt_train.evaluation.measure import embed_rows, training_setting
@@ -112,6 +114,100 @@ def test_how_a_model_met_a_dataset_is_read_from_its_own_settings(tmp_path, monke
         (tmp_path / "model" / "build_settings.json").write_text(json.dumps(made))
         assert training_setting("model", "cuhk") == told
     assert training_setting("unipt/unipt-tiny", "cuhk") == ""
+
+
+def model_that_says(folder, **settings):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "build_settings.json").write_text(json.dumps(settings))
+    return str(folder)
+
+
+def copy_of_a_benchmark(folder, annotation):
+    """What python -m dataset_builders.benchmarks leaves of its settings, beside a card of the same title."""
+    settings = {"benchmark": "cuhk-pedes", "annotation": annotation, "images": "9 files", "license": "other"}
+    model_that_says(folder, **settings)
+    (folder / "README.md").write_text("---\npretty_name: Data in CUHK-PEDES's layout\n---\n")
+    return folder
+
+
+def test_a_dataset_is_known_by_what_made_it_wherever_model_and_dataset_lie(tmp_path, monkeypatch):
+    mine, other = copy_of_a_benchmark(tmp_path / "a" / "cuhk", "1f"), copy_of_a_benchmark(tmp_path / "b" / "cuhk", "2e")
+    digest = dataset_digest(mine)
+    assert digest and digest != dataset_digest(other)
+    model = model_that_says(tmp_path / "model", command="finetune", dataset="cuhk", dataset_digest=digest)
+    monkeypatch.chdir(tmp_path / "b")  # where the path that was typed leads to the other one
+    assert training_setting(model, "cuhk") == "fine-tuned on cuhk"
+    assert training_setting(model, "../a/cuhk") == "fine-tuned"
+    moved = shutil.move(mine, tmp_path / "renamed")
+    copy_of_a_benchmark(Path(moved), "1f").joinpath("README.md").write_text("---\nlicense: mit\n---\n")
+    assert training_setting(shutil.move(model, tmp_path / "published"), moved) == "fine-tuned"
+
+
+def test_a_folder_that_is_not_ours_is_known_by_its_files(benchmarks, tmp_path):
+    copy = shutil.copytree(benchmarks[0], tmp_path / "copy")
+    digest = dataset_digest(copy)
+    assert digest == dataset_digest(benchmarks[0]) != dataset_digest(benchmarks[1])
+    (copy / "README.md").write_text("more about it")
+    (copy / ".cache").mkdir()
+    (copy / ".cache" / "x").write_text("1")
+    assert dataset_digest(copy) == digest
+    (copy / "train-00000-of-00001.parquet").write_bytes(b"more of it")
+    assert dataset_digest(copy) != digest
+    assert dataset_digest("me/cuhk-pedes") is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "measured", "told"),
+    [
+        ("runs/cuhk", "runs/cuhk", "fine-tuned"),
+        ("runs/cuhk", "{elsewhere}/runs/cuhk", "fine-tuned"),
+        ("../runs/cuhk", "runs/cuhk", "fine-tuned"),
+        ("runs/icfg", "runs/cuhk", "fine-tuned on runs/icfg"),
+        ("{elsewhere}/runs/cuhk", "runs/cuhk", "fine-tuned"),
+        ("/other/runs/cuhk", "runs/cuhk", "fine-tuned on /other/runs/cuhk"),
+        ("me/cuhk", "me/cuhk", "fine-tuned"),
+        ("me/cuhk", "you/cuhk", "fine-tuned on me/cuhk"),
+    ],
+)
+def test_of_an_older_model_the_end_of_the_path_decides(tmp_path, monkeypatch, typed, measured, told):
+    """It was typed in a folder that nobody knows."""
+    copy_of_a_benchmark(tmp_path / "runs" / "cuhk", "1f")
+    model = model_that_says(tmp_path / "model", command="finetune", dataset=typed.format(elsewhere=tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert training_setting(model, measured.format(elsewhere=tmp_path)) == told
+
+
+def card_of(folder, *stages):
+    """The card that train/model_card.py writes for a folder, without the settings that stay on the machine."""
+    from unipt_train.publishing.card import TrainingStage, training_text
+
+    text = training_text([TrainingStage(settings, [], None) for settings in stages], complete=True)
+    folder.mkdir()
+    (folder / "README.md").write_text(f"# model\n\n## How it was trained\n{text}\n\n## Environment\n")
+    return str(folder)
+
+
+def test_a_published_model_is_known_by_its_card(tmp_path):
+    official = copy_of_a_benchmark(tmp_path / "cuhk", "1f")
+    (official / "README.md").write_text("---\npretty_name: CUHK-PEDES\n---\n")
+    rendered = copy_of_a_benchmark(tmp_path / "rendered", "2e")
+    pretrained = {"command": "pretrain", "dataset": "luperson-t", "split": "train", "max_steps": 5, "rows": 9}
+    of = {"command": "finetune", "split": "train", "pairs": 12, "max_steps": 5}
+    by_digest = card_of(
+        tmp_path / "1", pretrained, of | {"dataset": str(rendered), "dataset_digest": dataset_digest(rendered)}
+    )
+    by_title = card_of(tmp_path / "2", pretrained, of | {"dataset": str(official)})
+    unknown = card_of(tmp_path / "3", pretrained, of | {"dataset": str(rendered)})
+    shutil.move(official, tmp_path / "moved")
+    assert training_setting(by_digest, str(rendered)) == "fine-tuned"
+    assert training_setting(by_digest, str(tmp_path / "moved")) == "fine-tuned on Data in CUHK-PEDES's layout"
+    assert training_setting(by_title, str(tmp_path / "moved")) == "fine-tuned"
+    assert training_setting(by_title, str(rendered)) == "fine-tuned on CUHK-PEDES"
+    # Others have that title as well.
+    assert training_setting(unknown, str(rendered)) == "fine-tuned on Data in CUHK-PEDES's layout"
+    assert training_setting(card_of(tmp_path / "4", pretrained), str(rendered)) == "direct transfer"
+    assert training_setting(card_of(tmp_path / "5", pretrained | {"max_steps": 0}), str(rendered)) == "untrained"
+    assert training_setting(card_of(tmp_path / "6"), str(rendered)) == ""
 
 
 def test_a_batch_of_one_gives_the_same_numbers(benchmarks, tiny_unipt_folder, tmp_path):

@@ -1,10 +1,7 @@
 """Retrieval metrics of a model on a split: embed every caption and every image, then rank one side by the other."""
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +10,11 @@ from accelerate import Accelerator
 from datasets import Dataset
 from transformers import PreTrainedModel
 
-from modeling_unipt.common.output_folders import SETTINGS_FILE
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.embedding import by_length, embed_images, embed_texts
 from modeling_unipt.image_processing_unipt import to_rgb
 from unipt_train.evaluation.confidence import identity_intervals
+from unipt_train.evaluation.origin import last_training
 from unipt_train.metrics.person_retrieval.person_retrieval import per_query_percent, query_scores
 
 
@@ -146,7 +143,7 @@ def measure(
 
 
 def training_setting(model: str, dataset: str) -> str:
-    """What a UniPT model's own build_settings.json says about how it was trained for a dataset.
+    """How a UniPT model met a dataset in its training, as the model's own folder says it, whatever folder we are in.
 
     Args:
         model: folder of the model.
@@ -154,15 +151,11 @@ def training_setting(model: str, dataset: str) -> str:
 
     Returns:
         "untrained"; "direct transfer" if it was pre-trained only; "fine-tuned" on this very dataset;
-        "fine-tuned on NAME"; or "" if the folder has no such file, or the file does not say it.
+        "fine-tuned on NAME"; or "" if the folder does not say it.
     """
-    try:
-        made = json.loads(Path(model, SETTINGS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    training = last_training(model)
+    if training is None or training.command not in ("pretrain", "finetune"):
         return ""
-    if made.get("command") == "pretrain":
-        return "direct transfer" if made.get("max_steps") else "untrained"
-    if made.get("command") != "finetune":
-        return ""
-    is_same = os.path.realpath(made["dataset"]) == os.path.realpath(dataset)
-    return "fine-tuned" if is_same else f"fine-tuned on {made['dataset']}"
+    if training.command == "pretrain":
+        return "direct transfer" if training.steps else "untrained"
+    return "fine-tuned" if training.was_on(dataset) else f"fine-tuned on {training.title or training.dataset}"
