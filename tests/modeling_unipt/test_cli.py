@@ -275,7 +275,7 @@ def test_a_deleted_image_is_told_when_the_sheet_needs_it(image_folder, tiny_unip
     assert status == 2 and "gone or damaged since it was indexed" in err
 
 
-@pytest.mark.parametrize("command", ["", "index", "search", "add", "remove", "info", "convert"])
+@pytest.mark.parametrize("command", ["", "index", "search", "add", "remove", "info", "convert", "export"])
 def test_help_teaches(command, capsys):
     status, out, _ = run_in_process(capsys, *command.split(), "--help")
     assert status == 0 and f"unipt {command or 'index'} " in out[out.index("example") :]
@@ -297,7 +297,7 @@ def test_help_and_version_import_nothing_slow():
     program = """
 import sys
 from modeling_unipt.cli import main
-for arguments in (["--help"], ["index", "--help"], ["convert", "--help"], ["--version"]):
+for arguments in (["--help"], ["index", "--help"], ["convert", "--help"], ["export", "--help"], ["--version"]):
     try:
         main(arguments)
     except SystemExit as stop:
