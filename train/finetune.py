@@ -21,6 +21,7 @@ from functools import partial
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, part_of, require
 from unipt_train.engine.run_arguments import FinetuneArguments
+from unipt_train.engine.waiting import sleep_where_cores_are_busy
 
 COLUMNS = ("image", "captions", "person_id")
 
@@ -47,6 +48,7 @@ def check(arguments: FinetuneArguments) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    sleep_where_cores_are_busy()
     arguments = parse_arguments(FinetuneArguments, __doc__, argv)
     check(arguments)
     # It holds the lock of the output to the end.

@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, part_of, require
 from unipt_train.engine.run_arguments import PretrainArguments
+from unipt_train.engine.waiting import sleep_where_cores_are_busy
 
 # Pairs by which --centre-embeddings estimates the mean embedding.
 CENTRING_PAIRS = 256
@@ -90,6 +91,7 @@ def plan(arguments: PretrainArguments, rows: int, processes: int, precision: str
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    sleep_where_cores_are_busy()
     arguments = parse_arguments(PretrainArguments, __doc__, argv)
     check(arguments)
     # It holds the lock of the output to the end.

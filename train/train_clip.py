@@ -24,6 +24,7 @@ from modeling_unipt.common.atomic_files import write_json
 from modeling_unipt.common.output_folders import finish_output, held_output
 from modeling_unipt.common.user_errors import run_command
 from unipt_train.engine.arguments import option, parse_arguments, part_of, require
+from unipt_train.engine.waiting import sleep_where_cores_are_busy
 
 
 @dataclass
@@ -44,6 +45,7 @@ class TrainClipArguments:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    sleep_where_cores_are_busy()
     arguments = parse_arguments(TrainClipArguments, __doc__, argv)
     require(arguments, "renders", "held_out", "output_dir")
     # It holds the lock of the output to the end.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from transformers import HfArgumentParser
 
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.common.words import nearest
@@ -57,6 +56,8 @@ def parse_arguments(arguments_class: type[Arguments], module_doc: str, argv: Seq
     Raises:
         UserError: the YAML file is missing or malformed, has a key that is no option, or a value that is not allowed.
     """
+    # It loads torch, and with that OpenMP, which a command may want to tell something before.
+    from transformers import HfArgumentParser
 
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
         pass

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import pytest
 import torch
@@ -61,7 +62,23 @@ def collate(samples):
     return {"values": torch.tensor(samples)}
 
 
-def loop(tmp_path, save_steps=4, chunk_size=0, report_to="none", scheduler="linear", model=None):
+class Nicenesses(Numbers):
+    """Each sample is how nice the process is that made it."""
+
+    def __getitem__(self, key):
+        return float(os.nice(0))
+
+
+def loop(
+    tmp_path,
+    save_steps=4,
+    chunk_size=0,
+    report_to="none",
+    scheduler="linear",
+    model=None,
+    dataset=None,
+    num_workers=0,
+):
     """(log, model) of a run into ``tmp_path``."""
     options = LoopOptions(
         max_steps=10,
@@ -71,16 +88,26 @@ def loop(tmp_path, save_steps=4, chunk_size=0, report_to="none", scheduler="line
         log_steps=2,
         chunk_size=chunk_size,
         max_grad_norm=1.0,
-        num_workers=0,
+        num_workers=num_workers,
     )
     accelerator = make_accelerator("no", cpu=True, report_to=report_to, output_dir=str(tmp_path / "out"))
     start_tracking(accelerator, tmp_path)
     model = model or OneNumber()
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.1)]
     schedulers = make_schedulers(optimizers, scheduler, 0.1, options.max_steps)
-    _, log = run_training(accelerator, model, optimizers, schedulers, Numbers(), collate, options, tmp_path)
+    dataset = dataset or Numbers()
+    _, log = run_training(accelerator, model, optimizers, schedulers, dataset, collate, options, tmp_path)
     accelerator.end_training()
     return log, model
+
+
+def test_a_process_that_loads_data_gives_way_to_the_training(tmp_path):
+    """The model's number moves towards what the samples are: 0 in this process, more in one that gives way."""
+    before = os.nice(0)
+    _, model = loop(tmp_path / "beside", dataset=Nicenesses(), num_workers=1, model=OneNumber(float(before)))
+    assert before < model.value.item() <= before + 10
+    _, model = loop(tmp_path / "alone", dataset=Nicenesses(), model=OneNumber(float(before)))
+    assert model.value.item() == before == os.nice(0)
 
 
 @pytest.fixture
