@@ -65,8 +65,8 @@ def parse(words):
         return parse_script(launched.training_script, launched.training_script_args)
     if program == "torchrun":
         launched = torchrun_parser().parse_args(rest)
-        assert launched.module
-        return parse_module(launched.training_script, launched.training_script_args)
+        parse_program = parse_module if launched.module else parse_script
+        return parse_program(launched.training_script, launched.training_script_args)
     assert program == "python"
     return parse_module(rest[1], rest[2:]) if rest[0] == "-m" else parse_script(rest[0], rest[1:])
 
@@ -75,7 +75,7 @@ def test_every_command_of_the_page_parses():
     found = commands(PAGE)
     assert found[0][:2] == ["pip", "install"]
     parsed = [parse(words) for words in found[1:]]
-    assert len(parsed) == 8
+    assert len(parsed) == 9
     made = {"cuhk-pedes", "icfg-pedes", "rstpreid"}
     for arguments in parsed:  # each reads what one before it has written
         for name in ("dataset", "model", "exclude"):
