@@ -30,6 +30,7 @@ PARTS = {
     "training": "a pre-training step against the straightforward graph; data loading; a GPU's use",
     "gallery": "a query, indexing, a million vectors",
     "space": "searches in the app by eight users at once",
+    "export": "both encoders in onnxruntime against torch",
     "ranking": "the metric against a full sort; needs 13 GB of memory",
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -51,6 +52,14 @@ def test_the_released_model_gives_our_embeddings_and_cosines():
     model = SentenceTransformer(str(ROOT / "unipt" / "unipt-tiny"), device="cpu")
     assert model.similarity_fn_name == "cosine"
     np.testing.assert_allclose(model.similarity(*theirs).numpy(), ours[0] @ ours[1].T, atol=1e-5)
+
+
+def test_the_example_of_the_docs_runs_as_printed(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    exec(re.search(r"```python\n(.*?)```", page[page.index("## sentence-transformers") :], re.S).group(1), {})
+    cosines = [float(number) for number in re.findall(r"-?0\.\d+", capsys.readouterr().out)]
+    assert len(cosines) == 2 and cosines[0] > cosines[1]
 
 
 def test_a_pretraining_folder_loads_too(tiny_config, tiny_processor, tmp_path):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 
 import numpy as np
@@ -86,6 +87,14 @@ def test_export_json_tells_inputs_outputs_versions_and_difference(exported):
         assert 0 < tower["largest_difference"] < 1e-5
         assert about["opset"] == graph.opset_import[0].version
     assert about["versions"]["torch"] == torch.__version__ and "onnxruntime" in about["versions"]
+
+
+def test_the_example_of_the_docs_runs_as_printed(exported, tmp_path, monkeypatch, capsys):
+    (tmp_path / "unipt-onnx").symlink_to(exported)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    exec(re.search(r"```python\n(.*?)```", page[page.index("## ONNX") :], re.S).group(1), {})
+    assert re.fullmatch(r"\[\[[-.\d]+\]\]\n", capsys.readouterr().out)
 
 
 def test_the_files_tell_nothing_of_this_machine(exported):
