@@ -19,7 +19,7 @@ from modeling_unipt.common.user_errors import run_command
 from modeling_unipt.common.words import markdown_table
 from unipt_train.evaluation.report import METRICS
 from unipt_train.studies.commands import PYTHON, ROOT, evaluate, require_clone
-from unipt_train.studies.demo_stages import FINETUNING_CONFIG, finetune
+from unipt_train.studies.demo_stages import FASTEST, FINETUNING_CONFIG, finetune
 from unipt_train.studies.results import oracle_rank_1, write_results
 from unipt_train.studies.running import Stage, run_stages
 
@@ -45,7 +45,7 @@ def twice_the_budget(work: Path | str, seed: int) -> list[Stage]:
         Stage(
             "Fine-tune from scratch",
             "For twice the steps.",
-            finetune(work, seed, "untrained", name, "--max-steps", 2 * steps),
+            finetune(work, seed, "untrained", name, "--max-steps", 2 * steps, *FASTEST),
         ),
         Stage(
             "Evaluate",

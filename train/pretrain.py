@@ -170,7 +170,8 @@ def train(arguments: PretrainArguments, stack: ExitStack) -> None:
     first_pass = range(min(share, arguments.chunk_size or share))
     precision = settle_precision(
         accelerator,
-        arguments.precision,
+        # Without a step there is nothing to be fast at.
+        arguments.precision if arguments.max_steps else accelerator.mixed_precision,
         objective,
         lambda: collator(pairs.__getitems__([(0, index) for index in first_pass])),
         folder,

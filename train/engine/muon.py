@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from modeling_unipt.common.user_errors import UserError
+from unipt_train.engine.precision import has_bfloat16
 
 # Of the odd polynomial a x + b x^3 + c x^5 that is iterated on the singular values: steep at 0, near 1 around 1.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -48,20 +49,15 @@ def check_muon(learning_rate: float | None, precision: str, distributed_type: st
 
 
 def working_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 on a GPU that has it natively, else float32.
-
-    So on every CPU: most are slower in bfloat16, also some that have instructions for it, and the result of a recipe
-    should not depend on which it is.
-    """
-    is_native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if is_native else torch.float32
+    """bfloat16 on devices that have it natively, else float32, whatever the precision of the run."""
+    return torch.bfloat16 if has_bfloat16(device.type) else torch.float32
 
 
 def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
     """(N, rows, columns): ``matrices`` with singular values brought to about 1 (0.7 to 1.2), their vectors kept.
 
     Returns:
-        The same shape, in bfloat16 on a GPU where that is native, else in float32.
+        The same shape, in bfloat16 where that is native, else in float32.
     """
     a, b, c = COEFFICIENTS
     # The iteration multiplies a matrix by its own transpose; of the two possible squares the smaller one is cheaper.
