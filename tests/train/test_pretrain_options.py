@@ -80,6 +80,23 @@ def test_options_that_do_not_go_together_are_refused(options, message):
         pretrain.check(arguments(*needed, *options))
 
 
+def test_muon_with_loss_scaling_is_refused_before_anything_is_written(tmp_path):
+    command = [
+        *BEST,
+        "--dataset",
+        SAMPLE,
+        "--output_dir",
+        str(tmp_path / "out"),
+        "--precision",
+        "fp16",
+        "--cpu",
+        "true",
+    ]
+    with pytest.raises(UserError, match="--muon-learning-rate cannot be used in precision fp16"):
+        pretrain.main(command)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.timeout(200)
 def test_two_steps_of_the_recipe_are_logged_with_every_loss(tmp_path):
     output = tmp_path / "model"

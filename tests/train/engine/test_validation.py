@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -302,3 +303,25 @@ def test_a_mistake_in_the_validation_rows_is_told_as_it_is(tiny_unipt_folder, be
     monkeypatch.setattr(validation, "embed_rows", refuse)
     with pytest.raises(UserError, match="^none of the images has a caption$"):
         tune(tiny_unipt_folder, benchmark, tmp_path / "out", eval_steps=1, max_steps=1)
+
+
+def test_muon_with_loss_scaling_is_refused_before_anything_is_written(tiny_unipt_folder, benchmark, tmp_path):
+    with pytest.raises(UserError, match="--muon-learning-rate cannot be used in precision fp16"):
+        tune(tiny_unipt_folder, benchmark, tmp_path / "out", precision="fp16", muon_learning_rate=0.01, cpu=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finetuned_model_can_be_read_by_whom_the_umask_allows(tiny_unipt_folder, benchmark, tmp_path):
+    """Also while it is trained: its best weights and its checkpoints."""
+    before = os.umask(0o022)
+    try:
+        with scripted_scores(killed_at=14), pytest.raises(Killed):
+            tune(tiny_unipt_folder, benchmark, tmp_path / "out")
+        unfinished = {path: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.safetensors")}
+        with scripted_scores():
+            tune(tiny_unipt_folder, benchmark, tmp_path / "out")
+    finally:
+        os.umask(before)
+    assert {path.parent.name for path in unfinished} == {"checkpoints", "step-00000005", "step-00000010"}
+    assert set(unfinished.values()) == {0o644}
+    assert (tmp_path / "out" / "model.safetensors").stat().st_mode & 0o777 == 0o644
