@@ -13,13 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modeling_unipt.common.user_errors import run_command
 from modeling_unipt.common.words import markdown_table
 from unipt_train.evaluation.report import METRICS
 from unipt_train.studies.commands import PYTHON, ROOT, evaluate, require_clone
-from unipt_train.studies.demo_stages import FASTEST, FINETUNING_CONFIG, finetune
+from unipt_train.studies.demo_stages import FINETUNING_STEPS, finetune
 from unipt_train.studies.results import oracle_rank_1, write_results
 from unipt_train.studies.running import Stage, run_stages
 
@@ -39,13 +37,12 @@ def twice_the_budget(work: Path | str, seed: int) -> list[Stage]:
     Args:
         work: folder of the demo of this seed.
     """
-    steps = yaml.safe_load((ROOT / FINETUNING_CONFIG).read_text(encoding="utf-8"))["max_steps"]
     name = "scratch-finetuned-twice"
     return [
         Stage(
             "Fine-tune from scratch",
             "For twice the steps.",
-            finetune(work, seed, "untrained", name, "--max-steps", 2 * steps, *FASTEST),
+            finetune(work, seed, "untrained", name, 2 * FINETUNING_STEPS),
         ),
         Stage(
             "Evaluate",
