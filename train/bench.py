@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from modeling_unipt.common.parallel import usable_cores
+from modeling_unipt.common.parallel import cpu_name, usable_cores
 from modeling_unipt.common.user_errors import run_command
 from unipt_train.speed.figures import Figure, line, markdown
 from unipt_train.studies.commands import require_clone
@@ -30,6 +30,7 @@ PARTS = {
     "training": "a pre-training step against the straightforward graph; data loading; a GPU's use",
     "gallery": "a query, indexing, a million vectors",
     "space": "searches in the app by eight users at once",
+    "sharing": "a training step beside a busy process, by how threads wait",
     "export": "both encoders in onnxruntime against torch",
     "ranking": "the metric against a full sort; needs 13 GB of memory",
 }
@@ -41,7 +42,13 @@ def machine() -> dict[str, Any]:
     import torch
 
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return {"platform": platform.platform(), "cores": len(usable_cores()), "gpus": gpus, "torch": torch.__version__}
+    return {
+        "platform": platform.platform(),
+        "CPU": cpu_name(),
+        "cores": len(usable_cores()),
+        "gpus": gpus,
+        "torch": torch.__version__,
+    }
 
 
 def earlier(output: Path) -> dict[str, Any] | None:

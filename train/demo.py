@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modeling_unipt.common.atomic_files import write_json
+from modeling_unipt.common.parallel import cpu_name, usable_cores
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.evaluation.report import text_table
 from unipt_train.studies.commands import require_clone
@@ -60,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_json(output / "results.json", results)
     shutil.copyfile(work / "contact_sheet.png", output / "contact_sheet.png")
     seconds = time.perf_counter() - started
-    print(f"\nSeed {arguments.seed}, {seconds:.0f} s. No model saw these test people in training:\n")
+    print(f"\nSeed {arguments.seed}, {seconds:.0f} s on {len(usable_cores())} cores of {cpu_name()}.")
+    print("No model saw these test people in training:\n")
     print(text_table(results, name_key="name"))
     print(NEXT.format(output=output, work=work))
 

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from modeling_unipt.common.parallel import map_ahead, usable_cores
+from modeling_unipt.common import parallel
+from modeling_unipt.common.parallel import cpu_name, map_ahead, usable_cores
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot tell")
@@ -14,6 +15,25 @@ def test_only_the_cores_of_this_process_count(monkeypatch):
     assert usable_cores() == sorted(os.sched_getaffinity(0))
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {5, 3})
     assert usable_cores() == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("model name\t: Some CPU @ 2 GHz\nflags\t\t: sse avx512_bf16\n", "Some CPU @ 2 GHz (avx512_bf16)"),
+        ("model name\t: A\nflags\t\t: avx512_bf16 amx_bf16\nmodel name\t: B\n", "A (avx512_bf16, amx_bf16)"),
+        ("model name\t: A\nflags\t\t: sse avx512\n", "A (no bfloat16)"),
+    ],
+)
+def test_a_cpu_is_named_with_what_makes_it_fast_in_bfloat16(content, name, monkeypatch, tmp_path):
+    monkeypatch.setattr(parallel, "CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(content)
+    assert cpu_name() == name
+
+
+def test_a_cpu_has_a_name_on_every_system(monkeypatch, tmp_path):
+    monkeypatch.setattr(parallel, "CPU_INFO", tmp_path / "nothing")
+    assert cpu_name()
 
 
 def test_the_order_is_kept_whatever_ends_first():
