@@ -29,7 +29,7 @@ SHARED_BY_ALL_TOKENS = ("max", "mean")
 
 
 def has_word_maps(model: UniPTModel) -> bool:
-    """Whether words have heat maps. A model that reads an embedding off one token has none: CLIP, IRRA and SigLIP do so.
+    """Whether words have heat maps. A model that reads an embedding off one token has none, such as CLIP or IRRA.
 
     That token has no part for some words, and no patch of an image is ever compared with a text.
     """
