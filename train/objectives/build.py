@@ -79,9 +79,14 @@ def build_model(options: ModelOptions) -> tuple[UniPTForPreTraining, UniPTProces
     """The model that pre-training starts from, and its processor.
 
     Raises:
-        UserError: a model or a tokenizer cannot be loaded or used.
+        UserError: a model or a tokenizer cannot be loaded or used, or the model cannot take images of that size.
     """
     model, processor = _whole_model(options) if options.model else _model_of_two_encoders(options)
+    size = processor.image_processor.size
+    try:
+        model.unipt.patch_grid(size["height"], size["width"])
+    except ValueError as error:
+        raise UserError(f"--image-height and --image-width: {error}") from None
     model.config.mlm_loss_weight = options.mlm_loss_weight
     set_loss(model, options.contrastive_loss)
     tokenizer = processor.tokenizer

@@ -352,7 +352,9 @@ class TestRefusals:
         (folder / "model.safetensors").write_bytes(b"no tensors")
         assert "cannot be" in self.refused(model=str(folder))
 
-    def test_images_that_patches_do_not_divide(self, tower):
-        model, _ = build_model(options(vision_model=tower("vision", "dinov2"), text_model=tower("text", "bert")))
-        with pytest.raises(ValueError, match="such as 96 x 32"):
-            model.unipt.patch_grid(100, 33)
+    @pytest.mark.parametrize("whole", [False, True])
+    def test_images_that_patches_do_not_divide(self, whole, tower):
+        encoders = {"vision_model": tower("vision", "dinov2"), "text_model": tower("text", "bert")}
+        start = {"model": tower("dual", "clip")} if whole else encoders
+        told = self.refused(**start, image_height=100, image_width=33)
+        assert told.startswith("--image-height and --image-width: ") and told.endswith("such as 96 x 32")
