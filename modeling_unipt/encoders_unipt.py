@@ -66,8 +66,7 @@ def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
             f"{', '.join(VISION_ENCODERS)}, and its kinds of text encoders {', '.join(TEXT_ENCODERS)}"
         )
     model_class = _class_of(config)
-    takes_pooling = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
-    encoder = model_class._from_config(config, **({"add_pooling_layer": False} if takes_pooling else {}))
+    encoder = model_class._from_config(config, **_without_pooler(model_class))
     leave_out_unused_parts(encoder)
     return encoder
 
@@ -123,31 +122,12 @@ def vision_config_of(name_or_path: str) -> PreTrainedConfig:
         OSError: there is nothing of this name.
         ValueError: UniPT has no such encoder.
     """
-    config = AutoConfig.from_pretrained(name_or_path)
-    config = config.vision_config if config.model_type in DUAL_ENCODERS else config
-    if config.model_type not in VISION_ENCODERS:
-        raise ValueError(
-            f"{name_or_path} holds a model of the kind '{config.model_type}', of which UniPT cannot take the image "
-            f"encoder; it takes {', '.join(VISION_ENCODERS)}"
-        )
-    return config
+    return _config_of(name_or_path, "vision_config", "image encoder", VISION_ENCODERS)
 
 
 def text_config_of(name_or_path: str) -> PreTrainedConfig:
-    """The configuration of the text encoder ``name_or_path``; of a dual encoder that of its text encoder.
-
-    Raises:
-        OSError: there is nothing of this name.
-        ValueError: UniPT has no such encoder.
-    """
-    config = AutoConfig.from_pretrained(name_or_path)
-    config = config.text_config if config.model_type in DUAL_ENCODERS else config
-    if config.model_type not in TEXT_ENCODERS:
-        raise ValueError(
-            f"{name_or_path} holds a model of the kind '{config.model_type}', of which UniPT cannot take the text "
-            f"encoder; it takes {', '.join(TEXT_ENCODERS)}"
-        )
-    return config
+    """The configuration of the text encoder ``name_or_path``; errors as for :func:`vision_config_of`."""
+    return _config_of(name_or_path, "text_config", "text encoder", TEXT_ENCODERS)
 
 
 def load_vision_encoder(name_or_path: str, pooling: str) -> tuple[PreTrainedModel, list[str]]:
@@ -211,6 +191,18 @@ def load_dual_encoder(name_or_path: str) -> PreTrainedModel:
     return model
 
 
+def _config_of(name_or_path: str, part: str, title: str, kinds: tuple[str, ...]) -> PreTrainedConfig:
+    """The configuration of an encoder of one of the ``kinds``; of a dual encoder its ``part``."""
+    config = AutoConfig.from_pretrained(name_or_path)
+    config = getattr(config, part) if config.model_type in DUAL_ENCODERS else config
+    if config.model_type not in kinds:
+        raise ValueError(
+            f"{name_or_path} holds a model of the kind '{config.model_type}', of which UniPT cannot take the {title}; "
+            f"it takes {', '.join(kinds)}"
+        )
+    return config
+
+
 def _class_of(config: PreTrainedConfig) -> type[PreTrainedModel]:
     # AutoModel knows SigLIP's text encoder only as a part of the whole.
     return SiglipTextModel if config.model_type == "siglip_text_model" else AutoModel._model_mapping[type(config)]
@@ -219,9 +211,14 @@ def _class_of(config: PreTrainedConfig) -> type[PreTrainedModel]:
 def _load(
     model_class: type[PreTrainedModel], name_or_path: str, config: PreTrainedConfig, **options: Any
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
-    if "add_pooling_layer" in inspect.signature(model_class.__init__).parameters:
-        options["add_pooling_layer"] = False
+    options |= _without_pooler(model_class)
     return model_class.from_pretrained(name_or_path, config=config, output_loading_info=True, **options)
+
+
+def _without_pooler(model_class: type[PreTrainedModel]) -> dict[str, bool]:
+    """The argument by which a class leaves out the pooler that UniPT does not use, if it has one."""
+    takes_it = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+    return {"add_pooling_layer": False} if takes_it else {}
 
 
 def _missing(encoder: PreTrainedModel, info: dict[str, Any]) -> list[str]:

@@ -69,7 +69,7 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
     from accelerate.utils import set_seed
 
     from modeling_unipt.loading import load_unipt
-    from unipt_train.data.batches import Collator, EpochBatches, IdentityBatches, steps_per_epoch
+    from unipt_train.data.batches import Collator, EpochBatches, IdentityBatches, first_pass, steps_per_epoch
     from unipt_train.data.identity import dataset_digest
     from unipt_train.data.loading import load_splits, rows_of
     from unipt_train.data.pairs import IdentityPairs
@@ -136,13 +136,11 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
         model, people, arguments.granularity_loss_weight, arguments.matching_loss, arguments.margin
     )
     collator = Collator(processor.tokenizer.pad_token_id)
-    share = min(arguments.batch_size, len(pairs)) // accelerator.num_processes
-    first_pass = range(min(share, arguments.chunk_size or share))
     precision = settle_precision(
         accelerator,
         arguments.precision,
         objective,
-        lambda: collator(pairs.__getitems__([(0, index) for index in first_pass])),
+        lambda: first_pass(pairs, collator, arguments.batch_size, arguments.chunk_size, accelerator.num_processes),
         folder,
     )
     optimizers = build_optimizers(

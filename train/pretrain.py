@@ -111,7 +111,7 @@ def train(arguments: PretrainArguments, stack: ExitStack) -> None:
     # These load accelerate, datasets and more, for which --help and a mistake in the options should not wait.
     from accelerate.utils import set_seed
 
-    from unipt_train.data.batches import Collator, steps_per_epoch
+    from unipt_train.data.batches import Collator, first_pass, steps_per_epoch
     from unipt_train.data.loading import load_rows
     from unipt_train.engine.launching import check_shares
     from unipt_train.engine.loop import LoopOptions, run_training
@@ -166,14 +166,12 @@ def train(arguments: PretrainArguments, stack: ExitStack) -> None:
         attribute_loss_weight=arguments.attribute_loss_weight,
         fact_sizes=facts.sizes if facts else (),
     )
-    share = min(arguments.batch_size, len(pairs)) // accelerator.num_processes
-    first_pass = range(min(share, arguments.chunk_size or share))
     precision = settle_precision(
         accelerator,
         # Without a step there is nothing to be fast at.
         arguments.precision if arguments.max_steps else accelerator.mixed_precision,
         objective,
-        lambda: collator(pairs.__getitems__([(0, index) for index in first_pass])),
+        lambda: first_pass(pairs, collator, arguments.batch_size, arguments.chunk_size, accelerator.num_processes),
         folder,
     )
     optimizers = build_optimizers(

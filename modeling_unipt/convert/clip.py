@@ -3,7 +3,7 @@
 import re
 
 import torch
-from transformers import AutoConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
+from transformers import AutoConfig, CLIPTextConfig, CLIPVisionConfig
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, PILImageResampling
 
 # transformers 5.17 hides this name at its top level where torchvision is missing.
@@ -11,6 +11,7 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from ..common.user_errors import UserError, first_line
 from ..configuration_unipt import UniPTConfig
+from ..modeling_unipt import UniPTModel
 from .layouts import HEAD_SIZE, Layout, Reader, Tensors, grid_of
 
 TOKENIZER = "openai/clip-vit-base-patch16"
@@ -84,25 +85,12 @@ def clip_of_transformers(name: str, pooling: str = "class") -> Layout:
     if config.model_type != "clip":
         raise UserError(f"{name} holds a {config.model_type} model, not CLIP")
     try:
-        model, info = CLIPModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+        model = UniPTModel.from_dual_encoder_pretrained(name, pooling=pooling)
         images = AutoImageProcessor.from_pretrained(name)
+    except ValueError as error:
+        raise UserError(first_line(error)) from None
     except Exception as error:
         raise _cannot_be_loaded(name, error) from None
-    if info["missing_keys"]:
-        raise UserError(f"the weights of {name} are incomplete; missing are {', '.join(sorted(info['missing_keys']))}")
-    weights = {f"vision_model.{key}": value for key, value in model.vision_model.state_dict().items()}
-    weights |= {f"text_model.{key}": value for key, value in model.text_model.state_dict().items()}
-    for projection in PROJECTIONS:
-        weights[f"{projection}.weight"] = getattr(model, projection).weight.data
-        weights[f"{projection}.bias"] = _no_bias(config.projection_dim)
-    weights["logit_scale"] = model.logit_scale.data
-    unipt = UniPTConfig(
-        vision_config=config.vision_config,
-        text_config=config.text_config,
-        projection_dim=config.projection_dim,
-        pooling=pooling,
-        logit_scale_init_value=model.logit_scale.item(),
-    )
     side = config.vision_config.image_size
     preprocessing = {
         "size": {"height": side, "width": side},
@@ -110,7 +98,7 @@ def clip_of_transformers(name: str, pooling: str = "class") -> Layout:
         "image_mean": list(images.image_mean),
         "image_std": list(images.image_std),
     }
-    return Layout(unipt, weights, preprocessing=preprocessing, tokenizer=str(name))
+    return Layout(model.config, model.state_dict(), preprocessing=preprocessing, tokenizer=str(name))
 
 
 def _cannot_be_loaded(name: str, error: Exception) -> UserError:

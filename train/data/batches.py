@@ -138,6 +138,20 @@ def _fill(waiting: list[_Group], size: int) -> tuple[list[int], list[_Group]]:
     return batch, [(person, group) for person, group in left if group]
 
 
+def first_pass(
+    dataset: torch.utils.data.Dataset, collator: "Collator", batch_size: int, chunk_size: int, processes: int
+) -> dict[str, torch.Tensor]:
+    """The first samples of a dataset, as many as a process takes in one forward pass, as a batch.
+
+    Args:
+        batch_size: samples in a step, over all processes.
+        chunk_size: samples in a forward pass; 0: all of a process's share.
+        processes: how many share the batch.
+    """
+    share = min(batch_size, len(dataset)) // processes
+    return collator(dataset.__getitems__([(0, index) for index in range(min(share, chunk_size or share))]))
+
+
 class Collator:
     """Makes a batch of samples: stacks images, pads lists of tokens on the right and adds ``attention_mask``.
 
