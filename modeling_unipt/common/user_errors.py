@@ -125,6 +125,12 @@ def _discard_unwritten_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _tell(line: str) -> None:
+    """Write a line to stderr, at once: unbuffered, ``print`` writes its end apart, and other ranks get in between."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"{line}\n")
+
+
 def run_command(main: Callable[[], int | None]) -> None:
     """Run ``main()`` as a console command and exit with its status.
 
@@ -138,19 +144,19 @@ def run_command(main: Callable[[], int | None]) -> None:
     try:
         status = _status_of(main)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
         status = EXIT_MISTAKE
     except OSError as error:
         sentence = _mistake_of_the_user(error)
         if isinstance(error, BrokenPipeError) and _reader_of_stdout_is_gone():
             status = EXIT_CLOSED_PIPE
         elif sentence is not None:
-            print(f"error: {sentence}", file=sys.stderr)
+            _tell(f"error: {sentence}")
             status = EXIT_MISTAKE
         else:
             raise
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
+        _tell("interrupted; run the same command again to continue")
         status = EXIT_INTERRUPTED
     _discard_unwritten_output()
     sys.exit(status)

@@ -1,6 +1,7 @@
 """How commands speak and fail, in processes of their own: no traceback, one sentence, the right status."""
 
 import logging
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,15 @@ def refusal(body, then="", **options):
     assert process.returncode == 2, process.stderr
     assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1
     return process.stderr.removeprefix("error: ").removesuffix("\n")
+
+
+def test_the_sentence_is_one_write_also_where_output_is_unbuffered():
+    """Ranks that speak at once would mix their lines otherwise. A datagram holds what one write wrote."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    program = HEAD.format(root=str(ROOT), body='raise UserError("no such folder")')
+    finished = subprocess.run([sys.executable, "-u", "-c", program], stderr=theirs, timeout=60)
+    assert finished.returncode == 2
+    assert ours.recv(1024) == b"error: no such folder\n"
 
 
 def test_a_mistake_of_the_user_is_a_value_error_and_one_sentence():
