@@ -1,9 +1,12 @@
 """The values of an entry of an annotation file, in the forms in which files of the field hold them."""
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
+
+from modeling_unipt.captions_unipt import normal_caption
 
 SPLITS = ("train", "val", "test")
 _SPLIT_NAMES = {
@@ -19,16 +22,19 @@ _SPLIT_NAMES = {
 
 @dataclass(frozen=True)
 class Texts:
-    """The captions of one value: those that say something, in their normal form, and how many were blank."""
+    """The captions of one value.
 
+    Attributes:
+        written: as they stand there; what is empty (null, NaN) is "".
+        texts: in their normal form, without those that are blank.
+    """
+
+    written: list[str]
     texts: list[str]
-    blank: int
 
 
 def texts_of(value: Any) -> Texts | None:
     """The captions in a value: one text, a list of texts, or a mapping whose values are texts.
-
-    A blank text, null and NaN (which pandas writes for an empty cell) count as blank.
 
     Returns:
         None if the value is something else.
@@ -37,23 +43,17 @@ def texts_of(value: Any) -> Texts | None:
         value = list(value.values())
     if not isinstance(value, list):
         value = [value]
-    texts = []
-    blank = 0
+    written = []
     for text in value:
+        # pandas writes NaN for an empty cell.
         if text is None or (isinstance(text, float) and math.isnan(text)):
-            blank += 1
-        elif not isinstance(text, str):
-            return None
-        elif normal := _encodable(text).strip():
-            texts.append(normal)
+            written.append("")
+        elif isinstance(text, str):
+            written.append(text)
         else:
-            blank += 1
-    return Texts(texts, blank)
-
-
-def _encodable(text: str) -> str:
-    """``text`` without halves of surrogate pairs: JSON can hold them, and no file can."""
-    return text.encode("utf-8", "replace").decode()
+            return None
+    normal = [normal_caption(text) for text in written]
+    return Texts(written, [text for text in normal if text])
 
 
 def person_of(value: Any) -> int | str | None:
@@ -62,20 +62,17 @@ def person_of(value: Any) -> int | str | None:
     Returns:
         None if the value is neither.
     """
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
+    if isinstance(value, str):
+        value = value.strip()
+        try:
+            value = float(value) if "." in value else int(value)
+        except ValueError:
+            return value or None
     if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    if not isinstance(value, str) or not value.strip():
-        return None
-    text = value.strip()
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return int(number) if number.is_integer() else None
+        value = int(value) if value.is_integer() else None
+    # To Python True is a whole number, too. Parquet files hold 64 bits.
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    return value if whole else None
 
 
 def split_of(value: Any) -> str | None:
@@ -84,9 +81,47 @@ def split_of(value: Any) -> str | None:
 
 
 def path_of(value: Any) -> str | None:
-    """The path of an image, as written, or None if it is no text or leaves the folder it is relative to."""
-    if not isinstance(value, str) or not value.strip():
+    """The path of an image as written, or None if it is no text, or leaves the folder that it is relative to."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
         return None
-    text = _encodable(value.strip())
-    path = PurePosixPath(text.replace("\\", "/"))
-    return None if path.is_absolute() or ".." in path.parts else text
+    path = PurePosixPath(value.replace("\\", "/"))
+    # JSON can hold halves of surrogate pairs, and no file can.
+    return None if path.is_absolute() or ".." in path.parts else value.encode("utf-8", "replace").decode()
+
+
+def as_type(value: Any, kind: Any) -> Any:
+    """A value as a column's type wants it; None stays None.
+
+    Where a list of structs is wanted, lists within the list are joined; where a list is wanted, a single value becomes
+    one.
+
+    Args:
+        kind: the type, as :mod:`dataset_builders.output.parquet_dataset` writes it.
+
+    Raises:
+        ValueError: the value cannot be had in this type.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(kind, list):
+        return [as_type(each, kind[0]) for each in _elements(value, kind[0])]
+    if isinstance(kind, dict):
+        if not isinstance(value, dict):
+            raise ValueError(f"{value!r} is no mapping")
+        return {key: as_type(value.get(key), inner) for key, inner in kind.items()}
+    if kind == "string":
+        return (value if isinstance(value, str) else json.dumps(value)).encode("utf-8", "replace").decode()
+    if kind == "float32":
+        return float(value)
+    number = float(value)
+    if not number.is_integer():
+        raise ValueError(f"{value!r} is no whole number")
+    return int(value)
+
+
+def _elements(value: Any, kind: Any) -> list[Any]:
+    """The elements of a list whose own type is ``kind``."""
+    values = value if isinstance(value, list) else [value]
+    if isinstance(kind, dict) and any(isinstance(each, list) for each in values):
+        return [inner for each in values for inner in _elements(each, kind)]
+    return values
