@@ -4,10 +4,10 @@ python -m dataset_builders.agreement --dataset runs/demo/luperson-t --truth runs
 python -m dataset_builders.agreement --dataset paper best --truth truth.jsonl    # two recipes, the same images
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import run_command
 
 from .divide.reading import load_vocabulary
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: a dataset or the truth cannot be read, or they do not belong together.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m dataset_builders.agreement",
         description="Compare the attributes stored in a LUPerson-T dataset with a truth.jsonl and print the table. "
         "Several datasets of the same images are compared with each other.",

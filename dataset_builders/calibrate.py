@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import UserError, run_command
 from modeling_unipt.sources.open import open_source
 
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m dataset_builders.calibrate",
         description="Make a scorer's probabilities trustworthy, with the help of labelled images. The command fits "
         "temperatures, priors, the weight of each view of an image, and the threshold below which nothing is said. "

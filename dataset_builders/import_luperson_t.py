@@ -8,7 +8,6 @@ image (JPEG bytes), caption, image_id and split. It holds captions alone, so the
 scores of the captions are null.
 """
 
-import argparse
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import pyarrow
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.image_files import UnreadableImage, write_rejected
 from modeling_unipt.common.output_folders import finish_output, start_output
 from modeling_unipt.common.user_errors import UserError, first_line, run_command
@@ -264,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: see :func:`open_release` and :func:`import_release`.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m dataset_builders.import_luperson_t",
         description="Read the LUPerson-T that was released with the paper into a folder of Parquet shards, for "
         "load_dataset and train/pretrain.py. The file rejected.jsonl lists the images that cannot be used.",

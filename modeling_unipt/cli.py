@@ -9,6 +9,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from typing import Any
 
+from .common.command_line import CommandParser
 from .common.user_errors import UserError, run_command
 from .convert import commands as convert_commands
 from .export import commands as export_commands
@@ -37,7 +38,7 @@ class _ShowVersion(argparse.Action):
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the `unipt` command. What it parses has ``run``, a function of the parsed arguments."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="unipt",
         description="Search photographs of people by description.",
         epilog=EPILOG,

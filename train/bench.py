@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.parallel import cpu_name, usable_cores
 from modeling_unipt.common.user_errors import run_command
 from unipt_train.speed.figures import Figure, line, markdown
@@ -80,7 +81,7 @@ def run_part(part: str) -> list[dict[str, Any]]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="runs/speed.json", help="JSON file for the figures (default: %(default)s)")
     parts = "; ".join(f"{name}: {what}" for name, what in PARTS.items())
     parser.add_argument(

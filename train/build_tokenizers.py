@@ -8,11 +8,12 @@ The tokenizer of the tiny CLIP is made by train/train_clip.py.
 import argparse
 from collections.abc import Sequence
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bert", required=True, help="folder that receives the WordPiece tokenizer")
     arguments = parser.parse_args(argv)
 

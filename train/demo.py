@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modeling_unipt.common.atomic_files import write_json
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.parallel import cpu_name, usable_cores
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.evaluation.report import text_table
@@ -42,7 +43,7 @@ The tiny models know only rendered people. Real crops need the real models that 
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="seed of people, weights and order (default: 0)")
     parser.add_argument("--output", default="runs/demo", help="folder for results and work (default: runs/demo)")
     arguments = parser.parse_args(argv)

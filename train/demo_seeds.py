@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import run_command
 from modeling_unipt.common.words import markdown_table
 from unipt_train.evaluation.report import METRICS
@@ -87,7 +88,7 @@ def measure(seed: int, output: str) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds to run (default: 0 1 2)")
     parser.add_argument("--work", default="runs/seeds", help="folder for the demos (default: runs/seeds)")
     parser.add_argument(

@@ -27,6 +27,7 @@ from transformers import PreTrainedModel
 from dataset_builders.divide.reading import load_vocabulary
 from dataset_builders.divide.vocabulary import Vocabulary
 from dataset_builders.report.confidence import wilson_interval
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.image_files import read_image
 from modeling_unipt.common.user_errors import UserError, run_command
 from modeling_unipt.common.words import markdown_table
@@ -232,7 +233,7 @@ def _cell(counted: Mapping[str, float], chance: float) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--output", default="runs/pointing_game.json", help="JSON file to write (default: %(default)s)")
     add("--model", default=str(ROOT / "unipt" / "unipt-tiny"), help="UniPT model (default: unipt/unipt-tiny)")

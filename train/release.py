@@ -23,6 +23,7 @@ from dataset_builders.divide.reading import load_vocabulary
 from dataset_builders.measure.agreement import agreement_table
 from dataset_builders.measure.truth import read_truth
 from modeling_unipt.common.atomic_files import write_text
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import run_command
 from modeling_unipt.loading import load_unipt
 from unipt_train.evaluation.measure import training_setting
@@ -238,7 +239,7 @@ def write_unipt_card(work: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--work", default="runs/release", help="folder for renders and trainings (default: runs/release)"
     )

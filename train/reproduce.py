@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.parallel import usable_cores
 from modeling_unipt.common.user_errors import UserError, run_command
 from modeling_unipt.common.words import markdown_table
@@ -124,7 +125,7 @@ def markdown(experiments: Mapping[str, Experiment], results: Results, cost: str 
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(EXPERIMENTS), help="questions to answer (default: all)")
     parser.add_argument(
         "--times",

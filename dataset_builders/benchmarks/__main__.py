@@ -10,9 +10,9 @@ images and captions of each split must be the published ones. With ``--allow-par
 the card says so.
 """
 
-import argparse
 from collections.abc import Sequence
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import UserError, run_command
 
 from .build import BenchmarkOptions, build
@@ -25,7 +25,7 @@ def parse(argv: Sequence[str] | None = None) -> BenchmarkOptions:
     Raises:
         UserError: a number is out of range.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m dataset_builders.benchmarks",
         description="Read a benchmark in its official layout into a folder of Parquet shards with its splits. "
         "load_dataset, train/finetune.py and train/evaluate_retrieval.py read it.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import UserError
 
 from ..checks.image_checks import LIMITS, QualityFilter
@@ -149,7 +150,7 @@ def command_of(options: BuildOptions, calibration: str | None) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m dataset_builders.luperson_t",
         description="Describe unlabelled images of people. A frozen CLIP scores the phrases of 14 attributes against "
         "each image, and sentence templates turn the best phrases into captions. The result is a folder of Parquet "

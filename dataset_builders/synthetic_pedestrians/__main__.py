@@ -7,6 +7,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.output_folders import finish_output, start_output
 from modeling_unipt.common.parallel import usable_cores
 from modeling_unipt.common.user_errors import UserError, run_command
@@ -48,7 +49,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m dataset_builders.synthetic_pedestrians",
         description=DESCRIPTION,
         epilog=EPILOG,

@@ -7,7 +7,6 @@ Every caption of the test split ranks all test images by how many of its stated 
 with. Ties go to the lower gallery index. A hit is an image of the caption's person.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import UserError, run_command
 
 from .people import Attributes, flat_attributes, sample_person, sample_view
@@ -86,7 +86,7 @@ def read_benchmark(truth: Path | str, benchmark: Path | str) -> tuple[Gallery, Q
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m dataset_builders.synthetic_pedestrians.oracle",
         description="Rank-1 that true attributes alone reach on a synthetic benchmark's test split.",
         epilog="example: python -m dataset_builders.synthetic_pedestrians.oracle --truth bench/truth.jsonl "

@@ -21,6 +21,7 @@ import yaml
 from dataset_builders.combine.parser import Template
 from dataset_builders.combine.templates import TemplateSet, load_templates
 from dataset_builders.divide.reading import DEFAULT_VOCABULARY, load_vocabulary
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.output_folders import finish_output, start_output
 from modeling_unipt.common.user_errors import UserError, run_command
 
@@ -102,7 +103,7 @@ def write_vocabulary(output: Path | str, recipe: str, templates: int, seed: int)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--recipe", choices=("paper", "best"), default="paper", help="whose templates to take (default: %(default)s)")
     add("--templates", type=int, required=True, metavar="N", help="how many templates to keep")

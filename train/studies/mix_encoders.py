@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.output_folders import finish_output, start_output
 from modeling_unipt.common.user_errors import UserError, run_command
 from modeling_unipt.loading import load_unipt
@@ -45,7 +46,7 @@ def mix_encoders(vision: str, text: str, output: Path | str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vision", required=True, help="folder or Hub name of the model that gives the vision encoder")
     parser.add_argument("--text", required=True, help="folder or Hub name of the model that gives the text encoder")
     parser.add_argument("--output", required=True, help="folder for the model; must be new")
