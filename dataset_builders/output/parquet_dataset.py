@@ -1,6 +1,7 @@
 """A dataset folder as the Hub lays it out: Parquet shards in ``data/`` and a README whose YAML says how to load them.
 
-A column's type is written as "image", "string", "int64" or "float32"; a list as [type]; a struct as {name: type}.
+A column's type is written as "image" or as a name in SINGLE_TYPES, such as "string"; a list as [type]; a struct as
+{name: type}.
 """
 
 import json
@@ -25,6 +26,13 @@ SIZE_CATEGORIES = {
     float("inf"): "10M<n<100M",
 }
 
+SINGLE_TYPES = {
+    "string": pyarrow.string(),
+    "int64": pyarrow.int64(),
+    "float32": pyarrow.float32(),
+    "float64": pyarrow.float64(),
+    "bool": pyarrow.bool_(),
+}
 ColumnType = str | list["ColumnType"] | dict[str, "ColumnType"]
 Columns = Mapping[str, ColumnType]
 Row = dict[str, Any]
@@ -45,7 +53,7 @@ def arrow_type(spec: ColumnType) -> pyarrow.DataType:
         return pyarrow.struct([(name, arrow_type(inner)) for name, inner in spec.items()])
     if spec == "image":
         return pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-    return {"string": pyarrow.string(), "int64": pyarrow.int64(), "float32": pyarrow.float32()}[spec]
+    return SINGLE_TYPES[spec]
 
 
 def _feature(spec: ColumnType) -> dict[str, Any]:
@@ -60,7 +68,9 @@ def _feature(spec: ColumnType) -> dict[str, Any]:
 def _yaml_feature(spec: ColumnType) -> dict[str, Any]:
     """A column's type as ``datasets`` writes it into a README's YAML, without the column's name."""
     if isinstance(spec, list):
-        return {"list": spec[0]}
+        inner = _yaml_feature(spec[0])
+        # Of a list, YAML names the values' type alone; of a list of structures, their members.
+        return {"list": inner.get("dtype") or inner.get("struct") or inner}
     if isinstance(spec, dict):
         return {"struct": [{"name": name, **_yaml_feature(inner)} for name, inner in spec.items()]}
     return {"dtype": spec}

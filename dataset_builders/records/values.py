@@ -81,19 +81,22 @@ def split_of(value: Any) -> str | None:
 
 
 def path_of(value: Any) -> str | None:
-    """The path of an image as written, or None if it is no text, or leaves the folder that it is relative to."""
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
+    """The path of an image as written, or None if it is no text, or leaves the folder that it is relative to.
+
+    It may be the absolute path of another computer; :class:`~.paths.ImageFolder` looks for it in the folder.
+    """
+    if not isinstance(value, str) or not value.strip():
         return None
-    path = PurePosixPath(value.replace("\\", "/"))
     # JSON can hold halves of surrogate pairs, and no file can.
-    return None if path.is_absolute() or ".." in path.parts else value.encode("utf-8", "replace").decode()
+    return None if ".." in PurePosixPath(value.replace("\\", "/")).parts else value.encode("utf-8", "replace").decode()
 
 
 def as_type(value: Any, kind: Any) -> Any:
     """A value as a column's type wants it; None stays None.
 
     Where a list of structs is wanted, lists within the list are joined; where a list is wanted, a single value becomes
-    one.
+    one. Where a struct is wanted, a text names its values in their order, with commas between; if their number is
+    another, none of them is known.
 
     Args:
         kind: the type, as :mod:`dataset_builders.output.parquet_dataset` writes it.
@@ -106,12 +109,21 @@ def as_type(value: Any, kind: Any) -> Any:
     if isinstance(kind, list):
         return [as_type(each, kind[0]) for each in _elements(value, kind[0])]
     if isinstance(kind, dict):
+        # SYNTH-PEDES writes its attributes as a list of one such text.
+        text = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(text, str):
+            parts = [part.strip() for part in text.split(",")]
+            value = dict(zip(kind, parts, strict=True)) if len(parts) == len(kind) else {}
         if not isinstance(value, dict):
             raise ValueError(f"{value!r} is no mapping")
         return {key: as_type(value.get(key), inner) for key, inner in kind.items()}
     if kind == "string":
         return (value if isinstance(value, str) else json.dumps(value)).encode("utf-8", "replace").decode()
-    if kind == "float32":
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise ValueError(f"{value!r} is neither true nor false")
+        return value
+    if kind in ("float32", "float64"):
         return float(value)
     number = float(value)
     if not number.is_integer():
