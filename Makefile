@@ -4,7 +4,10 @@ SEED ?= 0
 BIN := .venv/bin
 MINIMUM := .venv-minimum
 # What a released model folder holds a copy of, so that the Hub can load it without this package.
-HUB_FILES := configuration_unipt.py encoders_unipt.py image_processing_unipt.py modeling_unipt.py processing_unipt.py
+HUB_FILES := captions_unipt.py configuration_unipt.py encoders_unipt.py image_processing_unipt.py modeling_unipt.py processing_unipt.py
+
+# Without compiled modules on disk each command would take twice as long to start.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup demo seeds reproduce style chromium test test-slow minimum app bench hub-code release clean
 
@@ -13,9 +16,8 @@ setup: .venv/.installed
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed; name it: make PYTHON=python3.11')"
 	$(PYTHON) -m venv .venv
-# pip would compile the modules on one core. Some files of packages are templates and no Python, so errors do not count.
+# pip would compile every module of every package. Python compiles those that are imported, once.
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
-	-$(BIN)/python -m compileall -qq -j 0 .venv/lib
 	touch $@
 
 demo: setup
