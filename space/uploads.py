@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from modeling_unipt.common.image_files import IMAGE_FORMATS, IMAGE_SUFFIXES, UnreadableImage, read_image
+from modeling_unipt.common.image_files import UnreadableImage, read_image
+from modeling_unipt.common.image_formats import IMAGE_FORMATS, IMAGE_SUFFIXES
 from modeling_unipt.common.user_errors import UserError
 
 MEGABYTE = 1 << 20

@@ -2,30 +2,61 @@
 
 images = ImageFolder("CUHK-PEDES/imgs", prefix="imgs")
 images.spelled("cam_a/1.png")           # "cam_a/1.png", if that is a file
-images.spelled("imgs\\cam_a\\1.JPG")    # "cam_a/1.png" too, the only file that can be meant
+images.spelled("imgs\\\\cam_a\\\\1.JPG")    # "cam_a/1.png" too, the only file that can be meant
 images.spelled("cam_a/2.png")           # None: there is no such image
 """
 
+import os
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from modeling_unipt.common.image_folders import walk_images
+from modeling_unipt.common.image_formats import IMAGE_SUFFIXES
+from modeling_unipt.common.user_errors import UserError
+
+# More files than these that end with the same parts are not looked at: none of them can be the one.
+_MOST_FILES = 20
+# Names that image folders have, in any project.
+_USUAL_NAMES = ("imgs", "images", "img", "image")
+# "C:\\data", "file:///data" and "https://host/data".
+_DRIVE_OR_SERVER = re.compile(r"^[A-Za-z][\w+.-]*:[\\/]")
 
 
 class ImageFolder:
     """Finds the images that an annotation names, also where the annotation spells their paths differently.
 
-    Backslashes, upper and lower case, another suffix of an image, blanks at the edges, a name of the image folder too
-    many or too few (``imgs/``), and the absolute path of another computer are understood. The folder is listed once,
-    when an exact match fails for the first time, into a temporary database on disk: memory does not grow with it.
+    Understood are: backslashes, upper and lower case, another suffix of an image, blanks at the edges, accents that are
+    composed differently, ``%20``, a folder's name too many or too few at the beginning (``imgs/``), and the absolute
+    path of another computer, whose last parts say which image it is. A path never leads out of the folder.
+
+    The folder is listed once, when an exact match fails for the first time, into a temporary database on disk, so that
+    memory does not grow with it.
 
     Args:
         folder: what paths are relative to.
         prefix: a folder's name that annotations may put before a path, or leave out, such as "imgs". The folder's own
             name, "imgs", "images", "img" and "image" are always understood.
+
+    Attributes:
+        absolute: the folder's absolute path, with a slash at its end.
     """
 
     def __init__(self, folder: Path | str, prefix: str = "") -> None:
         self.folder = Path(folder)
-        self.prefix = prefix
+        names = (prefix.strip("/"), self.folder.resolve().name, *_USUAL_NAMES)
+        self._names = {_folded(name) for name in names if name}
+        self._root = str(self.folder)
+        self.absolute = os.path.join(os.path.abspath(self.folder), "")
+        self._listing: sqlite3.Connection | None = None
+        # The folders in which all images of the listing lie, such as ["imgs"].
+        self._shared: list[str] = []
+        # The one beginning of relative paths, of no usual name, that is taken off; see _without_beginning.
+        self._beginning: list[str] | None = None
 
     def spelled(self, path: str) -> str | None:
         """The path of that image as it stands on disk, relative to the folder, or None.
@@ -33,11 +64,155 @@ class ImageFolder:
         None means that there is no such image, or several that fit equally well. An exact match comes first and
         costs one look at the disk.
         """
-        return path if (self.folder / path).is_file() else None
+        inside = path.removeprefix(self.absolute)
+        if self._is_there(inside):
+            return str(PurePosixPath(inside))
+        found = self._found(path)
+        if found is None and "%" in path:
+            found = self._found(unquote(path))
+        return found
 
     def count(self) -> int:
         """The number of images in the folder, also in its sub-folders."""
-        raise NotImplementedError
+        if self._listing is None:
+            return sum(reason is None for _, reason in walk_images(self.folder))
+        return self._listing.execute("SELECT count(*) FROM files").fetchone()[0]
+
+    def _is_there(self, path: str) -> bool:
+        if not path or path.startswith("/") or ".." in path.split("/") or "\0" in path:
+            return False
+        return os.path.isfile(os.path.join(self._root, path))
+
+    def _found(self, path: str) -> str | None:
+        parts = _parts(path)
+        if not parts:
+            return None
+        if self._listing is None:
+            self._list()
+        if path.lstrip().startswith(("/", "\\")) or _DRIVE_OR_SERVER.match(path.lstrip()):
+            return self._by_last_parts(parts)
+        return self._as_it_stands(parts) or self._without_beginning(parts)
+
+    def _list(self) -> None:
+        """Write the paths of all images into a database that SQLite keeps in a temporary file and deletes itself."""
+        self._listing = sqlite3.connect("", check_same_thread=False)
+        self._listing.execute("CREATE TABLE files (key TEXT, path BLOB, asked INTEGER)")
+        shared: list[str] | None = None
+
+        def rows() -> Iterator[tuple[str, bytes]]:
+            nonlocal shared
+            for path, reason in walk_images(self.folder):
+                if reason is None:
+                    folders = list(path.parts[:-1])
+                    shared = folders if shared is None else os.path.commonprefix([shared, folders])
+                    yield _key(path.parts), os.fsencode(path)
+
+        self._listing.executemany("INSERT INTO files (key, path) VALUES (?, ?)", rows())
+        self._listing.execute("CREATE INDEX by_key ON files (key)")
+        self._shared = shared or []
+
+    def _equal(self, parts: Sequence[str]) -> list[str]:
+        """The files of these parts."""
+        rows = self._listing.execute("SELECT path FROM files WHERE key = ?", [_key(parts)])
+        return [os.fsdecode(path) for (path,) in rows]
+
+    def _ending(self, parts: Sequence[str]) -> list[str]:
+        """The files whose paths end with these parts."""
+        key = _key(parts)
+        # Keys run from the file's name to its outermost folder; "0" is the character that follows "/".
+        rows = self._listing.execute(
+            f"SELECT path FROM files WHERE key = ? OR (key > ? AND key < ?) LIMIT {_MOST_FILES}",
+            [key, f"{key}/", f"{key}0"],
+        )
+        return [os.fsdecode(path) for (path,) in rows]
+
+    def _as_it_stands(self, parts: list[str]) -> str | None:
+        """The file of these parts, or the one that has only names of image folders before them."""
+        shared = [self._shared[:end] for end in range(len(self._shared), 0, -1)]
+        for before in ([], *shared, *([name] for name in self._names)):
+            files = self._equal([*before, *parts])
+            if files:
+                return _only(files, parts)
+        return None
+
+    def _without_beginning(self, parts: list[str]) -> str | None:
+        """The file of these parts without the first ones: up to a name of image folders, or one same beginning.
+
+        A beginning of another name is taken off if it is no folder here, and only that one: "cam_a/1.jpg" and
+        "cam_b/1.jpg" must not both become "1.jpg".
+        """
+        if os.path.isdir(os.path.join(self._root, parts[0])):
+            return None
+        for cut in range(1, len(parts)):
+            beginning = parts[:cut]
+            rest = parts[cut:]
+            if _folded(beginning[-1]) in self._names:
+                found = self._as_it_stands(rest)
+            elif self._beginning in (None, beginning):
+                found = _only(self._equal(rest), rest)
+                if found is not None:
+                    self._beginning = beginning
+            else:
+                found = None
+            if found is not None:
+                return found
+        return None
+
+    def _by_last_parts(self, parts: list[str]) -> str | None:
+        """The only file that ends with as many of these parts as any does; no other path has been given it."""
+        for cut in range(len(parts)):
+            files = self._ending(parts[cut:])
+            if files:
+                found = _only(files, parts[cut:]) if len(files) < _MOST_FILES else None
+                return found if found is not None and self._claimed(found, parts) else None
+        return None
+
+    def _claimed(self, found: str, parts: list[str]) -> bool:
+        """Note which path was given the file. Two people's "0001.jpg" may be named where only one is in the folder."""
+        asked = hash(_key(parts))
+        at = [os.fsencode(found), _key(PurePosixPath(found).parts)]
+        (before,) = self._listing.execute("SELECT asked FROM files WHERE path = ? AND key = ?", at).fetchone()
+        if before is None:
+            self._listing.execute("UPDATE files SET asked = ? WHERE path = ? AND key = ?", [asked, *at])
+        return before in (None, asked)
+
+
+def _parts(path: str) -> list[str]:
+    """The names of a path without what says nothing: blanks at its edges, ``.``, and ``..`` with what it takes back."""
+    parts: list[str] = []
+    for name in re.split(r"[\\/]+", _DRIVE_OR_SERVER.sub("", path.strip())):
+        if name == "..":
+            del parts[-1:]
+        elif name.strip() not in ("", "."):
+            parts.append(name)
+    return parts
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _key(parts: Sequence[str]) -> str:
+    """What all spellings of a path have in common: its names from last to first, without the suffixes of images."""
+    stem = _folded(parts[-1])
+    while True:
+        shorter, dot, suffix = stem.rpartition(".")
+        if not shorter or dot + suffix not in IMAGE_SUFFIXES:
+            break
+        stem = shorter
+    folders = [_folded(name) for name in reversed(parts[:-1])]
+    return "/".join([stem, *folders]).encode("utf-8", "backslashreplace").decode()
+
+
+def _only(files: Sequence[str], parts: Sequence[str]) -> str | None:
+    """The only file, or the only one whose name differs in case alone, or in nothing."""
+    if len(files) < 2:
+        return files[0] if files else None
+    for spelling in (_folded, str):
+        same = [path for path in files if spelling(PurePosixPath(path).name) == spelling(parts[-1])]
+        if len(same) == 1:
+            return same[0]
+    return None
 
 
 @dataclass
@@ -62,7 +237,16 @@ class PathTally:
 
     def find(self, path: str) -> str | None:
         """:meth:`ImageFolder.spelled` of the path, counted."""
-        raise NotImplementedError
+        spelled = self.images.spelled(path)
+        if spelled is None:
+            self.missing += 1
+            self.first_missing = self.first_missing or path
+        elif PurePosixPath(spelled) in (PurePosixPath(path), PurePosixPath(path.removeprefix(self.images.absolute))):
+            self.exact += 1
+        else:
+            self.respelled += 1
+            self.example = self.example or (path, spelled)
+        return spelled
 
     def check(self, annotation: Path | str, fix_paths: bool) -> str | None:
         """What to tell the user about paths that are spelled differently on disk, or None if there are none.
@@ -74,7 +258,18 @@ class PathTally:
         Raises:
             UserError: there are some, and ``fix_paths`` is not set; it says which spelling exists.
         """
-        raise NotImplementedError
+        if self.example is None:
+            return None
+        named, on_disk = self.example
+        total = self.exact + self.respelled + self.missing
+        counted = f"{self.respelled:,} of the {total:,} paths in {annotation}"
+        such_as = f"such as {named!r}, which is {on_disk!r} in {self.images.folder}"
+        if fix_paths:
+            return f"{counted} are spelled differently on disk and were taken as they are there, {such_as}"
+        raise UserError(
+            f"{counted} are spelled differently on disk, {such_as}; pass --fix-paths to take them as they are on disk, "
+            "or mend the annotation"
+        )
 
 
 def coverage_line(annotation: Path | str, images: ImageFolder, named: int, found: int) -> str | None:
@@ -85,4 +280,10 @@ def coverage_line(annotation: Path | str, images: ImageFolder, named: int, found
         named: how many different images it names.
         found: how many of these are in the folder.
     """
-    raise NotImplementedError
+    there = images.count()
+    if named == found == there:
+        return None
+    return (
+        f"{annotation} names {named:,} images, of which {found:,} are in {images.folder}; that folder holds {there:,} "
+        f"images, of which {max(there - found, 0):,} are not named"
+    )

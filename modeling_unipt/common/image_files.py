@@ -1,4 +1,4 @@
-"""Finding and decoding the images of a user's folder. Every image that cannot be used gets a reason."""
+"""Decoding the image files of a user. Every image that cannot be used gets a reason."""
 
 import json
 import os
@@ -10,45 +10,15 @@ from typing import BinaryIO
 from PIL import Image, ImageOps
 
 from .atomic_files import write_text
-from .user_errors import UserError
+from .image_formats import DECODERS, IMAGE_FORMATS, format_without_decoder
+from .stand_ins import HEAD_BYTES, what_stands_there
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"}
-# Formats are listed because Pillow knows more, and starts Ghostscript to read one of them (EPS).
-IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 # A small file may hold an image that fills the memory; person crops have far fewer pixels.
 MAX_PIXELS = 64_000_000
 
 
 class UnreadableImage(Exception):
     """An image file that cannot be used. The message is the reason that ``rejected.jsonl`` gives."""
-
-
-def find_images(folder: Path | str) -> list[Path]:
-    """All image files below ``folder``, recursively, as paths relative to it in sorted order.
-
-    Raises:
-        UserError: the folder is missing, is not a folder, cannot be listed, or holds no image file.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        raise UserError(f"folder {folder} does not exist; give the path of a folder that holds person crops")
-    if not folder.is_dir():
-        raise UserError(f"{folder} is a file, not a folder; give the folder that holds the person crops")
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"folder {error.filename} cannot be listed ({error.strerror}); mend its permissions or move it")
-
-    found = []
-    # Without onerror, os.walk would skip a folder that it cannot list, and its images would be missing unnoticed.
-    for directory, _, names in os.walk(folder, onerror=refuse):
-        for name in names:
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                found.append(Path(directory, name).relative_to(folder))
-    if not found:
-        raise UserError(
-            f"folder {folder} holds no images; looked, also in sub-folders, for {', '.join(sorted(IMAGE_SUFFIXES))}"
-        )
-    return sorted(found, key=lambda path: path.as_posix())
 
 
 def read_image(source: Path | str | BinaryIO) -> Image.Image:
@@ -79,7 +49,30 @@ def read_image(source: Path | str | BinaryIO) -> Image.Image:
         raise UnreadableImage(f"more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:
         # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others.
-        raise UnreadableImage(f"cannot be decoded ({type(error).__name__})") from None
+        raise UnreadableImage(_why_not_decoded(_head_of(source), error)) from None
+
+
+def _why_not_decoded(head: bytes, error: Exception) -> str:
+    """What the beginning of the file says, or else what Pillow says."""
+    stands_there = what_stands_there(head)
+    if stands_there:
+        return f"is {stands_there}"
+    missing = format_without_decoder(head)
+    if missing:
+        return f"cannot be decoded ({missing}, which needs {DECODERS[missing]})"
+    return f"cannot be decoded ({type(error).__name__})"
+
+
+def _head_of(source: Path | str | BinaryIO) -> bytes:
+    """The first bytes of a file, or nothing if it cannot be read."""
+    try:
+        if isinstance(source, (str, os.PathLike)):
+            with open(source, "rb") as file:
+                return file.read(HEAD_BYTES)
+        source.seek(0)
+        return source.read(HEAD_BYTES)
+    except (OSError, ValueError):  # a closed file is a ValueError
+        return b""
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pyarrow
 from PIL import Image
 
-from ..common.image_files import IMAGE_SUFFIXES, UnreadableImage, read_image
+from ..common.image_files import UnreadableImage, read_image
+from ..common.image_formats import IMAGE_SUFFIXES
 from ..common.user_errors import UserError, first_line
 from ..sources.base import FolderSource, Source
 from ..sources.open import absolute_spec, is_packed_file, open_source

@@ -2,15 +2,17 @@
 
 import itertools
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow
 from PIL import Image
 
-from ..common.image_files import UnreadableImage, find_images
+from ..common.image_files import UnreadableImage
+from ..common.image_folders import list_folder
 from ..common.parallel import map_ahead
 from .reading import MAX_BYTES, SourceImage, fingerprint, image_ids, read_source_image, readable
 
@@ -24,11 +26,14 @@ class Source:
         ids: one unique text for each image.
         fingerprint: a short text that changes when the images change, as far as that shows without reading them.
         reads_in_order: whether reading at a position after the last one is much cheaper than reading before it.
+        left_out: what else is named like an image -> how many files;
+            see :func:`modeling_unipt.common.image_folders.left_out_line`.
     """
 
     ids: list[str]
     fingerprint: str
     reads_in_order: bool = False
+    left_out: Mapping[str, int] = MappingProxyType({})
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,12 +74,16 @@ class FolderSource(Source):
     Args:
         paths: relative to the folder; default: all image files, also in sub-folders, sorted.
     Raises:
-        UserError: see :func:`modeling_unipt.common.image_files.find_images`.
+        UserError: see :func:`modeling_unipt.common.image_folders.list_folder`.
     """
 
     def __init__(self, folder: Path | str, paths: Sequence[Path] | None = None) -> None:
         self.folder = Path(folder)
-        self.paths = find_images(folder) if paths is None else list(paths)
+        if paths is None:
+            listing = list_folder(folder)
+            paths = listing.paths
+            self.left_out = listing.left_out
+        self.paths = list(paths)
         self.ids = image_ids(self.paths)
         self.fingerprint = fingerprint(folder, self.paths)
 
@@ -85,18 +94,26 @@ class FolderSource(Source):
         return self.name(position)
 
     def content(self, position: int) -> tuple[bytes, str]:
-        path = self.folder / self.paths[position]
-        try:
-            facts = path.stat()
-            # A named pipe would be waited for without end.
-            if not stat.S_ISREG(facts.st_mode):
-                raise UnreadableImage("is not a file")
-            if facts.st_size > MAX_BYTES:
-                raise UnreadableImage(f"more than {MAX_BYTES:,} bytes")
-            return path.read_bytes(), path.name
-        except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
-            told = getattr(error, "strerror", None) or type(error).__name__
-            raise UnreadableImage(f"cannot be read ({told})") from None
+        return file_content(self.folder / self.paths[position])
+
+
+def file_content(path: Path) -> tuple[bytes, str]:
+    """The bytes of an image file, and the file's name.
+
+    Raises:
+        UnreadableImage: it is missing, is no regular file, is too large or cannot be read.
+    """
+    try:
+        facts = path.stat()
+        # A named pipe would be waited for without end.
+        if not stat.S_ISREG(facts.st_mode):
+            raise UnreadableImage("is not a file")
+        if facts.st_size > MAX_BYTES:
+            raise UnreadableImage(f"more than {MAX_BYTES:,} bytes")
+        return path.read_bytes(), path.name
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        told = getattr(error, "strerror", None) or type(error).__name__
+        raise UnreadableImage(f"cannot be read ({told})") from None
 
 
 def read_batches(

@@ -7,14 +7,14 @@ image = source.read(0)  # source.ids[0] names it
 import re
 from pathlib import Path
 
-from ..common.image_files import IMAGE_SUFFIXES
+from ..common.image_formats import IMAGE_SUFFIXES
 from ..common.user_errors import UserError
 from .base import FolderSource, Source
 from .packed import LmdbSource, TarSource
+from .saved import is_saved_dataset
 from .tables import DatasetSource, ParquetSource
 
 HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?(:\w[\w.-]*)?")
-SAVED_DATASET = ("dataset_dict.json", "state.json")
 COMPRESSED_TAR = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -38,7 +38,7 @@ def open_source(spec: Path | str) -> Source:
         if not HUB_NAME.fullmatch(str(spec)):
             raise UserError(f"folder {spec} does not exist; give the path of a folder that holds person crops")
         return DatasetSource.from_hub(str(spec))
-    if any((path / name).is_file() for name in SAVED_DATASET):
+    if is_saved_dataset(path):
         return DatasetSource.from_disk(path, split)
     databases = _databases(path)
     tars = _files(path, "*.tar")

@@ -6,13 +6,17 @@ import os
 import tarfile
 import threading
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from ..common.image_files import IMAGE_SUFFIXES, UnreadableImage
+from ..common.image_files import UnreadableImage
+from ..common.image_folders import left_out_line, why_left_out
+from ..common.image_formats import EVERYDAY_SUFFIXES, IMAGE_SUFFIXES
+from ..common.stand_ins import refuse_stand_in
 from ..common.user_errors import UserError
 from .base import Source
 from .reading import MAX_BYTES, readable, unique_ids
@@ -44,19 +48,27 @@ class TarSource(Source):
         self.sizes = array("q")
         total = 0
         digest = hashlib.sha256()
+        left_out: Counter[str] = Counter()
         for number, archive in enumerate(tqdm(archives, desc="listing tar files", unit="file", disable=None)):
             archive_size = archive.stat().st_size
             total += archive_size
             _update(digest, archive.name, archive_size)
             for member in _members(archive):
+                reason = why_left_out(PurePosixPath(member.name))
+                if reason is not None:
+                    left_out[reason] += 1
+                    continue
                 _update(digest, member.name, member.size, member.offset_data)
                 self.members.append(readable(member.name))
                 self.archive_of.append(number)
                 self.offsets.append(member.offset_data)
                 self.sizes.append(member.size if member.isreg() and not member.issparse() else NOT_A_FILE)
+        self.left_out = dict(sorted(left_out.items()))
         if not self.members:
+            line = left_out_line(path, self.left_out)
             raise UserError(
-                f"{path} holds tar files and no images in them; looked for {', '.join(sorted(IMAGE_SUFFIXES))}"
+                f"{path} holds tar files and no images in them; looked for {', '.join(EVERYDAY_SUFFIXES)} and rarer "
+                f"kinds{f'; {line}' if line else ''}"
             )
         self.fingerprint = f"{len(archives)} tar files, {total} bytes, {digest.hexdigest()[:12]}"
         self.ids = unique_ids(
@@ -106,6 +118,7 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
                     found += 1
                     yield member
     except (tarfile.TarError, OSError, ValueError) as error:
+        refuse_stand_in(path)
         raise UserError(f"{path} cannot be read as an uncompressed tar file after {found} images ({error})") from None
 
 
@@ -181,4 +194,5 @@ def _open_database(folder: str, process: int) -> "lmdb.Environment":
         # Without lock and read-ahead: the file may lie on a read-only disk, and images are read one here, one there.
         return lmdb.open(folder, readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
+        refuse_stand_in(os.path.join(folder, "data.mdb"))
         raise UserError(f"the LMDB in {folder} cannot be opened ({error})") from None

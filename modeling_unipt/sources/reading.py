@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..common.image_files import IMAGE_FORMATS, UnreadableImage, read_image
+from ..common.image_files import UnreadableImage, read_image
+from ..common.image_formats import IMAGE_FORMATS
 
 JPEG_QUALITY = 95
 # 256 MiB. No crop of a person is that large, and a few such files at once would fill the memory.

@@ -5,12 +5,13 @@ import os
 
 import pytest
 
-from modeling_unipt.common.image_files import find_images, write_rejected
+from modeling_unipt.common.image_files import write_rejected
+from modeling_unipt.common.image_folders import list_folder
 from modeling_unipt.common.user_errors import UserError
 
 
 def test_images_are_found_in_sorted_order(image_folder):
-    names = [path.as_posix() for path in find_images(image_folder)]
+    names = [path.as_posix() for path in list_folder(image_folder).paths]
     people = [f"person_{number}.png" for number in range(5)]
     assert names == ["cam_b/person_5.jpg", "empty.jpg", *people, "torn.png"]
 
@@ -23,7 +24,7 @@ def test_folders_without_images_are_told(tmp_path):
         (tmp_path / "gone", "gone does not exist"),
     ):
         with pytest.raises(UserError, match=message):
-            find_images(path)
+            list_folder(path)
 
 
 def test_a_folder_that_cannot_be_listed_is_told(image_folder, monkeypatch):
@@ -36,7 +37,7 @@ def test_a_folder_that_cannot_be_listed_is_told(image_folder, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match="cam_b cannot be listed .Permission denied.; mend its permissions or move it"):
-        find_images(image_folder)
+        list_folder(image_folder)
 
 
 def test_rejected_images_are_json_lines(tmp_path):
