@@ -45,6 +45,8 @@ _REMOVED = (
 _WIDTHS = range(0xFF01, 0xFFF0)
 # Code points that are no characters. Windows-1252 text that was read as Latin-1 has them for quotes and dashes.
 _C1_CONTROLS = range(0x80, 0xA0)
+# Texts that were put in capitals as a whole, with the entities in them.
+_ENTITY_IN_CAPITALS = re.compile(r"&[A-Z]+[0-9]*;")
 _TERMINAL_COLOUR = re.compile(r"\x1b\[[\d;]*[a-zA-Z]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Characters without any width, which alone are no text.
@@ -91,13 +93,18 @@ def _one_pass(text: str) -> str:
     if text.isascii() and "&" not in text and text.isprintable():
         # Nearly all texts. The steps below would change nothing but blanks.
         return " ".join(text.split())
-    text = _TERMINAL_COLOUR.sub("", html.unescape(text))
-    text = text.translate(_TYPOGRAPHY)
+    text = _ENTITY_IN_CAPITALS.sub(_in_capitals, html.unescape(text))
+    text = _TERMINAL_COLOUR.sub("", text).translate(_TYPOGRAPHY)
     if _SURROGATE.search(text):
         # JSON may hold halves of characters, which cannot be written to a file. Two halves are put together.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     text = " ".join(unicodedata.normalize("NFC", text).split())
     return text if text.strip(_INVISIBLE + " ") else ""
+
+
+def _in_capitals(entity: re.Match[str]) -> str:
+    known = html.unescape(entity[0].lower())
+    return entity[0] if known == entity[0].lower() else known.upper()
 
 
 __all__ = ["normal_caption"]

@@ -62,8 +62,10 @@ def word_maps(
         )
     if not words:
         raise UserError("no words are given; name some of the description's")
+    # The tokens' places are those in the form that the processor gives the text.
+    text = processor.formed(text)
     tokens, spans = _text_tokens(model, processor, text)
-    inside = torch.stack([_tokens_of(part, text, spans) for part in words]).to(tokens.device)
+    inside = torch.stack([_tokens_of(processor.formed(part), text, spans) for part in words]).to(tokens.device)
     pixels = processor(images=[image], return_tensors="pt")["pixel_values"].to(model.device, model.dtype)
     rows, columns = model.patch_grid(*pixels.shape[-2:])
     with torch.inference_mode():

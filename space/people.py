@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from modeling_unipt import PersonGallery
+from modeling_unipt.captions_unipt import normal_caption
 from modeling_unipt.common.image_files import UnreadableImage
 from modeling_unipt.common.user_errors import UserError, first_line
 from modeling_unipt.gallery import SearchResult
@@ -95,7 +96,7 @@ class People:
         Raises:
             UserError: ``query`` is empty or too long, or ``top_k`` is out of range.
         """
-        if not query.strip():
+        if not normal_caption(query):
             raise UserError('the query is empty; describe a person, as in "a woman in a red coat with a black bag"')
         if len(query) > MOST_CHARACTERS:
             raise UserError(f"the description has {len(query)} characters; {MOST_CHARACTERS} are the most")

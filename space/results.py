@@ -118,7 +118,8 @@ class Results:
             if click.action == "alike":
                 results = people.alike(index, search.top_k, search.where)
                 return search, *_shown(people, results, "most similar", bool(search.where))
-            panel = explanation(people, index, search.text, phrases_of(search.text, self.unimportant_words))
+            text = people.model.processor.formed(search.text)
+            panel = explanation(people, index, text, phrases_of(text, self.unimportant_words))
             return gr.skip(), gr.skip(), panel, gr.skip()
         except UserError as mistake:
             return gr.skip(), error_line(mistake), "", gr.skip()

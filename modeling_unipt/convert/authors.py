@@ -40,8 +40,9 @@ def authors_layout(state: Tensors, pooling: str = "max") -> Layout:
     are the heads.
 
     Assumptions: heads of 64 numbers, LayerNorm's epsilon 1e-6 in the ViT and 1e-12 in BERT, a square grid of positions,
-    images of 384 x 128 scaled to -1 .. 1, a fixed logit scale of 1, BERT's uncased tokenizer. Left out: the CAE branch
-    (``clip``, regressor and decoder), the token types of a fusion that was never used, and the pooler.
+    images of 384 x 128 scaled to -1 .. 1, a fixed logit scale of 1, BERT's uncased tokenizer on texts as they come.
+    Left out: the CAE branch (``clip``, regressor and decoder), the token types of a fusion that was never used, and the
+    pooler.
 
     Args:
         pooling: of `UniPTConfig`.
@@ -105,7 +106,8 @@ def authors_layout(state: Tensors, pooling: str = "max") -> Layout:
     )
     left_out, unknown = reader.rest(LEFT_OUT)
     preprocessing = {"size": {"height": 384, "width": 128}}
-    return Layout(config, weights, left_out, unknown, preprocessing, "google-bert/bert-base-uncased")
+    tokenizer = "google-bert/bert-base-uncased"
+    return Layout(config, weights, left_out, unknown, preprocessing, tokenizer, caption_form="as-is")
 
 
 def _vision_weights(reader: Reader, layers: int) -> Tensors:

@@ -36,6 +36,7 @@ class Layout:
         unknown: names in the checkpoint that the layout does not know.
         preprocessing: arguments of `UniPTImageProcessor`.
         tokenizer: Hub name of the tokenizer that the text encoder was trained with.
+        caption_form: in which form the project's code gave texts to its tokenizer; see `UniPTProcessor`.
     """
 
     config: UniPTConfig
@@ -44,6 +45,7 @@ class Layout:
     unknown: list[str] = field(default_factory=list)
     preprocessing: dict[str, Any] = field(default_factory=dict)
     tokenizer: str = ""
+    caption_form: str = "normal"
 
     @property
     def has_mlm_head(self) -> bool:

@@ -56,4 +56,5 @@ def write_model(layout: Layout, tokenizer: PreTrainedTokenizerBase, folder: Path
         raise UserError(f"the checkpoint does not fit its layout: {len(wrong)} tensors are wrong: {shown(wrong)}")
     model.load_state_dict(layout.weights)
     model.save_pretrained(folder)
-    UniPTProcessor(UniPTImageProcessor(**layout.preprocessing), tokenizer).save_pretrained(folder)
+    image_processor = UniPTImageProcessor(**layout.preprocessing)
+    UniPTProcessor(image_processor, tokenizer, layout.caption_form).save_pretrained(folder)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..captions_unipt import normal_caption
 from ..common.number_formats import DTYPE_HELP, DTYPES
 from ..common.user_errors import UserError
 from .constants import EMPTY_QUERY, EXACT_UP_TO, KINDS
@@ -241,6 +242,8 @@ def run_search(arguments: argparse.Namespace) -> None:
 
     top_k = _positive(arguments.top_k, "--top-k")
     text = " ".join(arguments.query).strip()
+    if not normal_caption(text):
+        text = ""
     image = Path(arguments.image) if arguments.image else None
     if not text and not image:
         raise UserError(EMPTY_QUERY)

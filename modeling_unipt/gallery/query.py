@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from ..captions_unipt import normal_caption
 from ..common.image_files import UnreadableImage, read_image
 from ..common.user_errors import UserError
 from ..embedding import embed_images, embed_texts
@@ -47,7 +48,7 @@ class QueryEncoder:
         return self._embed_image(query)
 
     def _embed_text(self, text: str) -> np.ndarray:
-        if not text.strip():
+        if not normal_caption(text):
             raise UserError(EMPTY_QUERY)
         return embed_texts(self.model, self.processor, [text], dtype=self.dtype)[0]
 

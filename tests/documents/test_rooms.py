@@ -16,6 +16,7 @@ BELOW = {
     "unipt_space": {"modeling_unipt", "dataset_builders"},
 }
 HUB_FILES = (
+    "captions_unipt.py",
     "configuration_unipt.py",
     "encoders_unipt.py",
     "image_processing_unipt.py",

@@ -5,23 +5,27 @@ with another number of worker processes, sees exactly the same samples.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from dataset_builders.combine.sampler import CaptionSampler
+from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.image_processing_unipt import to_rgb
 from modeling_unipt.processing_unipt import UniPTProcessor
 from unipt_train.data.attribute_facts import AttributeFacts
 from unipt_train.data.batches import Key
+from unipt_train.data.captions import CaptionChoice
 from unipt_train.data.masking import mask_whole_words
+from unipt_train.data.rows import Rows, expect
 
 Sample = dict[str, Any]
+# Bytes of rows that a process which loads data keeps until they are asked for.
+MEMORY = 256 << 20
 
 
 def augment(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -53,10 +57,18 @@ class Samples(torch.utils.data.Dataset):
         seed: of every random choice.
     """
 
-    def __init__(self, rows: datasets.Dataset, processor: UniPTProcessor, seed: int) -> None:
+    def __init__(self, rows: Rows, processor: UniPTProcessor, seed: int) -> None:
         self.rows = rows
         self.processor = processor
         self.seed = seed
+
+    def expect(self, upcoming: Callable[[], Iterator[int]]) -> None:
+        """Be told which samples this process will be asked for, in this order; only the speed depends on it.
+
+        Args:
+            upcoming: a function that begins to name their indices.
+        """
+        expect(self.rows, lambda: (self.row_of(index) for index in upcoming()), MEMORY)
 
     def __getitem__(self, key: Key) -> Sample:
         return self.__getitems__([key])[0]
@@ -107,18 +119,21 @@ class PretrainingPairs(Samples):
         facts: adds to a sample ``told`` (C,) bool, what its caption tells, and ``shown`` (C,) float32, what its image
             shows; needs ``sampler``.
         identified: whether to add ``image_ids``, equal for near-duplicates, and ``text_ids``, equal for equal captions.
+        choice: which of the stored captions are drawn from; each row must have one of these.
     """
 
     def __init__(
         self,
-        rows: datasets.Dataset,
+        rows: Rows,
         processor: UniPTProcessor,
         seed: int,
         sampler: CaptionSampler | None = None,
         facts: AttributeFacts | None = None,
         identified: bool = False,
+        choice: CaptionChoice = CaptionChoice(),
     ) -> None:
         super().__init__(rows, processor, seed)
+        self.choice = choice
         # A model that learns without masked words may have a tokenizer that cannot mask.
         self.masks = processor.tokenizer.is_fast and processor.tokenizer.mask_token is not None
         self.sampler = sampler
@@ -133,9 +148,11 @@ class PretrainingPairs(Samples):
     ) -> tuple[Sample, Image.Image]:
         told = None
         if self.sampler is None:
-            caption = row["captions"][int(rng.integers(len(row["captions"])))]
+            captions = self.choice.of(row)
+            caption = captions[int(rng.integers(len(captions)))]
         else:
             caption, told = self.sampler.draw(row["attributes"], self.seed, row["image_id"], epoch)
+        caption = self.processor.formed(caption)
         encoding, truncated = tokenise(self.processor.tokenizer, caption)
         sample = {"input_ids": encoding["input_ids"], "truncated": truncated}
         if self.masks:
@@ -163,15 +180,16 @@ class IdentityPairs(Samples):
         person_ids: the person_id behind each ``person_index``.
     """
 
-    def __init__(self, rows: datasets.Dataset, processor: UniPTProcessor, seed: int) -> None:
+    def __init__(self, rows: Rows, processor: UniPTProcessor, seed: int) -> None:
         super().__init__(rows, processor, seed)
         table = rows.select_columns(["person_id", "captions"])
         self.person_ids = sorted(set(table["person_id"]))
+        choice = CaptionChoice()
         index_of = {person_id: index for index, person_id in enumerate(self.person_ids)}
         self._pairs = []
         for row, record in enumerate(table):
             person = index_of[record["person_id"]]
-            self._pairs += [(row, caption, person) for caption in record["captions"]]
+            self._pairs += [(row, caption, person) for caption in choice.of(record)]
 
     @property
     def person_of(self) -> list[int]:
@@ -190,7 +208,7 @@ class IdentityPairs(Samples):
         _, caption, person = self._pairs[index]
         # The flip is drawn before the picks; in another order a resumed run of an older version would draw others.
         image = augment(to_rgb(row["image"]), rng)
-        encoding, truncated = tokenise(self.processor.tokenizer, caption)
+        encoding, truncated = tokenise(self.processor.tokenizer, self.processor.formed(caption))
         sample = {
             "input_ids": encoding["input_ids"],
             "person_index": person,

@@ -6,6 +6,7 @@ from PIL import Image
 from transformers import AutoConfig, BatchEncoding, BatchFeature, PreTrainedModel
 
 from dataset_builders.conquer.clip_style import ClipStyleModel
+from modeling_unipt.captions_unipt import normal_caption
 from modeling_unipt.loading import load_unipt
 from modeling_unipt.processing_unipt import MAX_TEXT_LENGTH, UniPTProcessor
 
@@ -30,6 +31,10 @@ class BaselineProcessor:
         self.image_processor = clip.image_processor
         self.max_length = clip.max_text_tokens
 
+    def formed(self, text: str) -> str:
+        """A description as its tokens are made of it: the normal form, as CLIP's own code has it."""
+        return normal_caption(text)
+
     def __call__(
         self,
         text: list[str] | None = None,
@@ -44,7 +49,7 @@ class BaselineProcessor:
             steps: ``do_rescale`` and ``do_normalize`` of the image processor.
         """
         if text is not None:
-            return self._clip.tokenized(text)
+            return self._clip.tokenized([self.formed(each) for each in text])
         resized = [self._clip.squashed(image) for image in images]
         return self.image_processor(
             resized, do_resize=False, do_center_crop=False, return_tensors=return_tensors, **steps
@@ -93,6 +98,6 @@ def count_truncated(processor: Processor, captions: list[str]) -> int:
     longer = 0
     for start in range(0, len(captions), TOKENIZED_AT_ONCE):
         # verbose=False: transformers would warn of each caption that is too long, which is what is counted here.
-        some = processor.tokenizer(captions[start : start + TOKENIZED_AT_ONCE], verbose=False)
-        longer += sum(len(tokens) > limit for tokens in some["input_ids"])
+        some = [processor.formed(caption) for caption in captions[start : start + TOKENIZED_AT_ONCE]]
+        longer += sum(len(tokens) > limit for tokens in processor.tokenizer(some, verbose=False)["input_ids"])
     return longer
