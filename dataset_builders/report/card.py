@@ -1,4 +1,4 @@
-"""The dataset cards of LUPerson-T: of a build, and of the authors' own release once it is imported."""
+"""The dataset card of a LUPerson-T that was built, and the parts of it that other cards share."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -144,8 +144,8 @@ def write_luperson_t_card(
     summary = f"{statistics.images} images, {statistics.captions} captions of {words:.1f} words on average."
     facts = _built_facts(vocabulary, templates, statistics, built)
     sections = [
-        f"# {vocabulary.card.title}\n\n{_introduction(vocabulary)}\n\n{summary}",
-        _usage(),
+        f"# {vocabulary.card.title}\n\n{introduction(vocabulary)}\n\n{summary}",
+        usage(),
         f"## How it was built\n\n{markdown_table(('what', 'how'), facts.items())}",
     ]
     if agreement:
@@ -157,41 +157,10 @@ def write_luperson_t_card(
     sections += [
         _figures(figures),
         f"## Vocabulary, in the order of the probabilities\n\n{_vocabulary_listing(vocabulary)}",
-        _use(vocabulary, built.recipe),
+        use(vocabulary, built.recipe),
     ]
-    about = _about(vocabulary, built.license)
     splits = {"train": SplitSize(num_bytes=statistics.bytes, num_examples=statistics.images)}
-    write_card(folder, columns, splits, about, "\n\n".join(sections))
-
-
-def write_import_card(
-    folder: Path,
-    columns: Columns,
-    vocabulary: Vocabulary,
-    splits: Mapping[str, SplitSize],
-    captions: int,
-    rejected: int,
-    license_name: str,
-) -> None:
-    """Write the dataset card of the LUPerson-T that was released, as ``dataset_builders.import_luperson_t`` reads it.
-
-    Args:
-        vocabulary: the shipped one; ``columns`` are its.
-        captions: number of all captions.
-        rejected: number of the images left out.
-    """
-    rows = [(split, size["num_examples"]) for split, size in splits.items()]
-    sections = [
-        f"# {vocabulary.card.title}\n\n{_introduction(vocabulary)}\n\n"
-        f"This is the authors' own release with {captions} captions, read by "
-        "`python -m dataset_builders.import_luperson_t`. It holds captions alone: `attributes`, "
-        "`attribute_probabilities` and `caption_scores` are null, near-duplicates were not searched for, and "
-        "`caption_backends` says `luperson-t`.",
-        f"{markdown_table(('split', 'images'), rows)}\n\nImages left out: {rejected} (`rejected.jsonl` says why).",
-        _usage(),
-        _use(vocabulary, "paper"),
-    ]
-    write_card(folder, columns, splits, _about(vocabulary, license_name), "\n\n".join(sections))
+    write_card(folder, columns, splits, about(vocabulary, built.license), "\n\n".join(sections))
 
 
 def _built_facts(
@@ -226,16 +195,24 @@ def _built_facts(
     return facts
 
 
-def _introduction(vocabulary: Vocabulary) -> str:
+def introduction(vocabulary: Vocabulary) -> str:
+    """What the pseudo-texts are and whose method made them."""
     return INTRODUCTION.format(**_nouns(vocabulary))
 
 
-def _usage() -> str:
-    rows = [(f"`{column}`", text) for column, text in COLUMN_TEXTS.items()]
+def usage(further: Mapping[str, str] | None = None) -> str:
+    """How to load the dataset, and what its columns hold.
+
+    Args:
+        further: name of each column that LUPerson-T lacks -> what it holds.
+    """
+    texts = {**COLUMN_TEXTS, **(further or {})}
+    rows = [(f"`{column}`", text) for column, text in texts.items()]
     return USAGE + markdown_table(("column", "content"), rows)
 
 
-def _use(vocabulary: Vocabulary, recipe: RecipeName) -> str:
+def use(vocabulary: Vocabulary, recipe: RecipeName) -> str:
+    """The parts on licence, use, bias and privacy."""
     nouns = _nouns(vocabulary)
     bias = [
         vocabulary.card.bias or NARROW_WORDS.format(**nouns),
@@ -251,7 +228,7 @@ def _nouns(vocabulary: Vocabulary) -> dict[str, str]:
     return {"noun": subject.noun, "plural": subject.plural} if subject else {"noun": "thing", "plural": "things"}
 
 
-def _about(vocabulary: Vocabulary, license_name: str) -> dict[str, Any]:
+def about(vocabulary: Vocabulary, license_name: str) -> dict[str, Any]:
     """The keys of the card's YAML header that say what the dataset is about."""
     return {
         "pretty_name": vocabulary.card.title,
