@@ -85,7 +85,7 @@ def read_entries(path: Path | str, keys: Keys) -> Iterator[Entry]:
     if number < 0:
         raise UserError(
             f"{path} holds no entry; it must be a JSON list of {{{keys.image[0]}, {keys.captions[0]}}} that is not empty, "
-            "JSON Lines, or a mapping"
+            "or JSON Lines, or a mapping"
         )
 
 
