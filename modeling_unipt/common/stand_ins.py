@@ -20,7 +20,12 @@ _GET_IT = "get the file itself"
 
 # First bytes of a file -> what it is, how to get the data, and the suffixes that files of that kind rightly have.
 _SIGNATURES = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", _UNPACK, (".zip", ".xlsx", ".npz")),
+    (
+        b"PK\x03\x04",
+        "a zip archive or an Excel workbook",
+        f"{_UNPACK}, or save the workbook as CSV",
+        (".zip", ".xlsx", ".npz"),
+    ),
     (b"PK\x05\x06", "an empty zip archive", _AGAIN, (".zip",)),
     (b"\x1f\x8b", "a gzip archive", _UNPACK, (".gz", ".tgz")),
     (b"BZh", "a bzip2 archive", _UNPACK, (".bz2", ".tbz")),
@@ -51,7 +56,7 @@ _PAGE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_LOG_IN = re.compile(rb"log[ -]?in|sign[ -]?in|password|authenticat", re.IGNORECASE)
+_LOG_IN = re.compile(rb"log[ -]?in|sign[ -]?in|password", re.IGNORECASE)
 _XML = re.compile(rb"\s*<\?xml\b|\s*<Error><Code>")
 _XML_CODE = re.compile(rb"<Error>.*?<Code>(\w+)</Code>", re.DOTALL)
 # What servers send as plain text, such as the Hugging Face Hub and GitHub.

@@ -2,26 +2,18 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow
 import pyarrow.compute as compute
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 from pyarrow import types
 
-from ..common.user_errors import UserError, first_line
+from ..common.table_files import folded_name, read_table
+from ..common.user_errors import UserError
 from ..sources.columns import plain, scalar_columns
 from .files import NAME, OWN_COLUMNS
 
-READERS = {
-    ".csv": pyarrow.csv.read_csv,
-    ".parquet": pyarrow.parquet.read_table,
-    ".jsonl": pyarrow.json.read_json,
-}
 COMPARISONS = {
     "=": compute.equal,
     "!=": compute.not_equal,
@@ -51,28 +43,20 @@ def metadata_table(metadata: Metadata | None) -> pyarrow.Table | None:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> pyarrow.Table:
-    """The table in a .csv, .parquet or .jsonl file: one row for each image, its key column ``file_name``.
+    """The table in a file: one row for each image, its key column ``file_name``.
+
+    Args:
+        path: any file that :func:`modeling_unipt.common.table_files.read_table` reads.
 
     Raises:
         UserError: unreadable, of another kind, without ``file_name``, or with columns that are not single values.
     """
-    path = Path(path)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(f"metadata file {path} must end in one of {', '.join(READERS)}")
-    try:
-        table = reader(str(path))
-    except FileNotFoundError:
-        raise UserError(f"metadata file {path} does not exist") from None
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"metadata file {path} cannot be read: {first_line(error)}") from None
-    return check_metadata(table, f"metadata file {path}")
+    return check_metadata(read_table(path, "metadata file", as_text=[NAME]), f"metadata file {path}")
 
 
 def check_metadata(table: pyarrow.Table, what: str) -> pyarrow.Table:
     """``table``, ready to be looked up by ``file_name``; ``what`` names it in the errors of `read_metadata`."""
-    if NAME not in table.column_names:
-        raise UserError(f"{what} has no column {NAME}, which says whose metadata a row is")
+    table = _with_key(table, what)
     reserved = [name for name in table.column_names if name in OWN_COLUMNS and name != NAME]
     if reserved:
         raise UserError(f"{what} has a column {reserved[0]}, a name that the gallery needs itself; rename it")
@@ -81,15 +65,33 @@ def check_metadata(table: pyarrow.Table, what: str) -> pyarrow.Table:
     if odd:
         kind = table.schema.field(odd[0]).type
         raise UserError(
-            f"column {odd[0]} of {what} holds {kind}; metadata are texts, numbers, true or false, and times"
+            f"column {odd[0]} of {what} holds {kind}; metadata are texts, numbers, true or false, and times: write one "
+            f"of these in each row, or leave the column out"
         )
-    # A CSV reader makes numbers of file names such as 0017.
-    names = table[NAME].cast("string")
+    names = pyarrow.array(map(_plain_name, table[NAME].cast("string").to_pylist()), pyarrow.string())
     counts = compute.value_counts(names).to_pylist()
-    twice = next((count["values"] for count in counts if count["counts"] > 1), None)
+    twice = next((count["values"] or f"an empty {NAME}" for count in counts if count["counts"] > 1), None)
     if twice is not None:
         raise UserError(f"{what} has more than one row for {twice}")
     return plain(table.set_column(table.column_names.index(NAME), NAME, names))
+
+
+def _with_key(table: pyarrow.Table, what: str) -> pyarrow.Table:
+    """``table`` whose key column is called ``file_name``, also where it was "File_Name", "file name" or "filename"."""
+    if NAME in table.column_names:
+        return table
+    meant = [name for name in table.column_names if folded_name(name) == folded_name(NAME)]
+    if len(meant) != 1:
+        raise UserError(
+            f"{what} has no column {NAME}, which says whose metadata a row is; of its columns, "
+            f"{', '.join(table.column_names)}, rename the one that names the images to {NAME}"
+        )
+    return table.rename_columns([NAME if name == meant[0] else name for name in table.column_names])
+
+
+def _plain_name(name: str | None) -> str | None:
+    """The name of an image as a gallery spells it, without the backslashes of Windows and "./" at its beginning."""
+    return name and name.strip().replace("\\", "/").removeprefix("./")
 
 
 def fit_columns(table: pyarrow.Table, rows: pyarrow.Table) -> pyarrow.Table:
