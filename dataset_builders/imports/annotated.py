@@ -47,6 +47,7 @@ class AnnotatedSet(ImportedSet):
         self.files = files
         self.images = images
         self.fix_paths = fix_paths
+        self.split_key = "split"
         self._tally = PathTally(ImageFolder(images, described.layout.images[0]))
         self._sizes = hashlib.sha256()
         self._bytes = 0
@@ -57,6 +58,14 @@ class AnnotatedSet(ImportedSet):
         """The entries of one annotation file."""
         return read_entries(file, self.described.layout.keys)
 
+    def sample(self, entry: Entry) -> Sample:
+        """What an entry says.
+
+        Raises:
+            UserError: it cannot be used; the message begins with ``entry.where``.
+        """
+        return sample_of(self.described.layout, entry)
+
     def read(self, store: RowStore) -> None:
         broken = 0
         first_error = None
@@ -65,7 +74,7 @@ class AnnotatedSet(ImportedSet):
             for entry in tqdm(self.entries(file), desc=f"reading {file.name}", unit="entry", disable=None):
                 number = next(numbers)
                 try:
-                    sample = sample_of(self.described.layout, entry)
+                    sample = self.sample(entry)
                     split = self._split(entry)
                 except UserError as error:
                     broken += 1
@@ -99,7 +108,7 @@ class AnnotatedSet(ImportedSet):
 
     def _split(self, entry: Entry) -> str:
         """The split that an entry names, or the name of its list; else "train"."""
-        value = entry.values.get("split")
+        value = entry.values.get(self.split_key)
         if value is None:
             return split_of(entry.group) or "train"
         split = split_name(value)

@@ -4,24 +4,26 @@ A :class:`~dataset_builders.records.layout.Layout` says of an annotation that na
 what. Sets that hold their images themselves (Arrow files, Parquet files, tar files) need no more than that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modeling_unipt.common.table_files import folded_name
+
 from ..records.layout import Kept, Layout
 
+# Names of columns, as the field's tables have them. "File Name" and "FileName" are found as "file_name".
 IMAGE_KEYS = (
     "image",
     "file_path",
     "img_path",
     "image_path",
-    "filepath",
     "path",
     "file_name",
-    "filename",
     "img",
     "image_file",
     "image_name",
+    "img_name",
     "file",
 )
 CAPTION_KEYS = (
@@ -31,8 +33,14 @@ CAPTION_KEYS = (
     "text",
     "descriptions",
     "description",
-    *(f"caption{between}{number}" for between in ("", "_", " ") for number in range(1, 6)),
+    *(f"{word}{number}" for word in ("caption", "text", "description") for number in range(1, 10)),
 )
+
+
+def columns_named(columns: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Those columns that have one of the known names, in the order of the names; how a name is spelled is no matter."""
+    folded = {folded_name(column): column for column in reversed(list(columns))}
+    return list(dict.fromkeys(folded[folded_name(name)] for name in known if folded_name(name) in folded))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,22 +1,22 @@
 """Image files that any table lists: CSV in every dress, JSON or JSON Lines under common names of columns."""
 
-import csv
+import ast
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from modeling_unipt.common.delimited_files import SUFFIXES, DelimitedFile
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.common.words import nearest
 
 from ..records.entries import Entry, Keys, read_entries
-from ..records.layout import Kept
+from ..records.layout import Kept, Sample
 from .annotated import AnnotatedSet
-from .layouts import CAPTION_KEYS, IMAGE_KEYS, ImportLayout
-from .tables import TAKEN_NAMES, plain_name
+from .layouts import CAPTION_KEYS, IMAGE_KEYS, ImportLayout, columns_named
+from .tables import TAKEN_NAMES
 
-CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 # Entries of a JSON file may lack a key that others have. So many of them say which keys there are.
 ENTRIES_LOOKED_AT = 100
 
@@ -45,56 +45,75 @@ class ListedSet(AnnotatedSet):
         image_column: str | None = None,
         caption_columns: Sequence[str] = (),
     ) -> None:
-        self._keys = Keys(IMAGE_KEYS, CAPTION_KEYS)
         columns: dict[str, None] = {}
         for file in files:
-            for entry in itertools.islice(self.entries(file), ENTRIES_LOOKED_AT):
-                columns |= dict.fromkeys(entry.values if isinstance(entry.values, dict) else ())
+            columns |= dict.fromkeys(_columns_of(file))
         image = _picked(files[0], columns, [image_column] if image_column else [], IMAGE_KEYS, "images")[:1]
         captions = _picked(files[0], columns, caption_columns, CAPTION_KEYS, "captions")
+        split = columns_named(columns, ["split"])
         kept = {}
         for name in columns:
-            if name not in (*image, *captions, "split"):
+            if name not in (*image, *captions, *split):
                 ours = f"set_{name}" if name in TAKEN_NAMES else name
                 kept[ours] = Kept(name, "string", f"the table's column `{name}`")
         layout = dataclasses.replace(described.layout, image=tuple(image), captions=tuple(captions), kept=kept)
         super().__init__(dataclasses.replace(described, layout=layout), files, images, fix_paths, caption_backend)
+        self.split_key = split[0] if split else "split"
 
     def entries(self, file: Path) -> Iterator[Entry]:
-        """The rows of a table; their keys are the names of columns as :func:`plain_name` writes them."""
-        if file.suffix.lower() in CSV_SUFFIXES:
-            for number, row in enumerate(csv_rows(file)):
-                yield Entry(f"{file}: row {number + 1} below the header", number, None, _plain_keys(row))
-            return
-        for entry in read_entries(file, self._keys):
-            yield dataclasses.replace(entry, values=_plain_keys(entry.values))
+        return _entries(file)
+
+    def sample(self, entry: Entry) -> Sample:
+        values = entry.values
+        if isinstance(values, str):
+            raise UserError(f"{entry.where}: {values}")
+        if isinstance(values, dict):
+            texts = {key: _list_in(values[key]) for key in self.described.layout.captions if key in values}
+            entry = dataclasses.replace(entry, values=values | texts)
+        return super().sample(entry)
 
 
-def _plain_keys(values: Any) -> Any:
-    if not isinstance(values, dict):
-        return values
-    plain: dict[str, Any] = {}
-    for name, value in values.items():
-        # Of two columns with one name the first counts.
-        plain.setdefault(plain_name(name), value)
-    return plain
+def _entries(file: Path) -> Iterator[Entry]:
+    """The rows of a table; a row that cannot be read has the reason, a text, in place of its values."""
+    if file.suffix.lower() not in SUFFIXES:
+        yield from read_entries(file, Keys(IMAGE_KEYS, CAPTION_KEYS))
+        return
+    for number, (line, row) in enumerate(DelimitedFile(file).rows()):
+        values = row
+        if isinstance(row, dict):
+            values = {name: cell.strip() or None for name, cell in row.items()}
+        yield Entry(f"{file}: line {line}", number, None, values)
+
+
+def _columns_of(file: Path) -> Iterator[str]:
+    """The names of a table's columns, as far as its first rows tell."""
+    if file.suffix.lower() in SUFFIXES:
+        yield from (name for name in DelimitedFile(file).names if name)
+        return
+    for entry in itertools.islice(_entries(file), ENTRIES_LOOKED_AT):
+        if isinstance(entry.values, dict):
+            yield from entry.values
+
+
+def _list_in(cell: Any) -> Any:
+    """The texts in a cell that holds a list of them, as pandas and JSON write it; else the cell."""
+    if isinstance(cell, str) and cell.startswith("[") and cell.endswith("]"):
+        try:
+            value = ast.literal_eval(cell)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return cell
+        if isinstance(value, list) and all(isinstance(text, str) for text in value):
+            return value
+    return cell
 
 
 def _picked(file: Path, columns: dict[str, None], named: Sequence[str], known: Sequence[str], what: str) -> list[str]:
     """The columns that the user names, or those of the known ones that are there, in the order of ``known``."""
-    option = "--image-column" if what == "images" else "--caption-columns"
     for name in named:
-        if plain_name(name) not in columns:
+        if name not in columns:
             raise UserError(f"{file} has no column '{name}'{nearest(name, columns)}; it has {', '.join(columns)}")
-    found = [plain_name(name) for name in named] or [key for key in known if key in columns]
+    found = list(named) or columns_named(columns, known)
     if not found:
-        told = f"among {', '.join(columns)}" if columns else "and no row"
-        raise UserError(f"{file} has no column of {what} {told}; name it with {option}")
+        option = "--image-column" if what == "images" else "--caption-columns"
+        raise UserError(f"{file} has no column of {what} among {', '.join(columns)}; name it with {option}")
     return found
-
-
-def csv_rows(file: Path) -> Iterator[dict[str, str | None]]:
-    with open(file, encoding="utf-8-sig", newline="") as opened:
-        delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-        for row in csv.DictReader(opened, delimiter=delimiter):
-            yield {name: value or None for name, value in row.items()}

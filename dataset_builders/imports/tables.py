@@ -22,7 +22,7 @@ from ..output.parquet_dataset import ColumnType
 from ..records.paths import ImageFolder, PathTally, coverage_line
 from ..records.values import as_type, texts_of
 from .base import Content, FurtherColumn, ImportedSet, split_name
-from .layouts import CAPTION_KEYS, IMAGE_KEYS
+from .layouts import CAPTION_KEYS, IMAGE_KEYS, columns_named
 from .store import Listing, RowStore, StoredRow
 from .table_files import TableFile
 
@@ -264,8 +264,7 @@ def find_columns(
             raise UserError(
                 f"{files[0].path.name} and {file.path.name} of {where} have different columns; import them singly"
             )
-    of_name = {plain_name(name): name for name in reversed(schema.names)}
-    image = _named(schema, where, image) if image else _image_column(schema, where, of_name)
+    image = _named(schema, where, image) if image else _image_column(schema, where)
     if is_image_column(schema.field(image).type):
         if has_folder:
             raise UserError(f"{where} holds the images itself, in its column {image}; leave --images out")
@@ -277,7 +276,7 @@ def find_columns(
             "with --images"
         )
     texts = [_named(schema, where, name) for name in captions]
-    texts = texts or [of_name[key] for key in CAPTION_KEYS if key in of_name and of_name[key] != image]
+    texts = texts or [name for name in columns_named(schema.names, CAPTION_KEYS) if name != image]
     for name in texts:
         if not is_text_column(schema.field(name).type):
             raise UserError(f"column {name} of {where} holds {schema.field(name).type}, not texts")
@@ -286,18 +285,13 @@ def find_columns(
             f"{where} has no column of captions among {', '.join(schema.names)}; name it with --caption-columns"
         )
     used = {image, *texts}
-    image_id = of_name.get("image_id")
-    split = of_name.get("split")
+    image_id = next(iter(columns_named(schema.names, ["image_id"])), None)
+    split = next(iter(columns_named(schema.names, ["split"])), None)
     others = {}
     for field in schema:
         if field.name not in {*used, image_id, split} and column_type(field.type) is not None:
             others[field.name] = f"set_{field.name}" if field.name in TAKEN_NAMES else field.name
     return Columns(image, tuple(texts), image_id, split, others)
-
-
-def plain_name(name: str) -> str:
-    """A column's name without the differences that spelling makes: " File Name" and "file_name" are the same."""
-    return "_".join(name.strip().lower().split())
 
 
 def _named(schema: pyarrow.Schema, where: str, name: str) -> str:
@@ -308,12 +302,12 @@ def _named(schema: pyarrow.Schema, where: str, name: str) -> str:
     return name
 
 
-def _image_column(schema: pyarrow.Schema, where: str, of_name: dict[str, str]) -> str:
+def _image_column(schema: pyarrow.Schema, where: str) -> str:
     """The column of images, or of their paths."""
-    if "image" in of_name:
-        return of_name["image"]
     found = [field.name for field in schema if is_image_column(field.type)]
-    found = found or [of_name[key] for key in IMAGE_KEYS if key in of_name][:1]
+    named = columns_named(found or schema.names, IMAGE_KEYS)
+    if named:
+        return named[0]
     if len(found) == 1:
         return found[0]
     told = f"several columns of images ({', '.join(found)})" if found else "no column of images"

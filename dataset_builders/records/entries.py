@@ -84,8 +84,8 @@ def read_entries(path: Path | str, keys: Keys) -> Iterator[Entry]:
         yield Entry(f"{path}: {where}", number, group, values)
     if number < 0:
         raise UserError(
-            f"{path} holds no entry; it must be a JSON list of {{{keys.image[0]}, {keys.captions[0]}}} that is not empty, "
-            "or JSON Lines, or a mapping"
+            f"{path} holds no entry; it must be a JSON list of {{{keys.image[0]}, {keys.captions[0]}}} that is not "
+            "empty, or JSON Lines, or a mapping"
         )
 
 
