@@ -4,10 +4,14 @@
     python -m dataset_builders.benchmarks icfg-pedes --source ICFG-PEDES --output icfg-pedes
     python -m dataset_builders.benchmarks rstpreid --source RSTPReid --output rstpreid
     python -m dataset_builders.benchmarks ufine6926 --source UFine6926 --output ufine6926
+    python -m dataset_builders.benchmarks ufine3c --source UFine3C --output ufine3c
+    python -m dataset_builders.benchmarks iiitd-20k --source IIITD-20K --output iiitd-20k
+    python -m dataset_builders.benchmarks chatpedes --source ChatPedes --output chatpedes
 
 Each row is one image: ``image``, ``image_id``, ``person_id``, ``captions``, ``file_path``. The numbers of people,
-images and captions of each split must be the published ones. With ``--allow-partial`` other numbers are accepted, and
-the card says so.
+images and captions of each split must be the published ones. ``--splits test`` reads that split alone. With
+``--allow-partial`` other numbers are accepted, and the console and the card say of each split whether scores on it are
+comparable with published ones.
 """
 
 from collections.abc import Sequence
@@ -16,7 +20,7 @@ from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import UserError, run_command
 
 from .build import BenchmarkOptions, build
-from .layouts import LAYOUTS
+from .layouts import LAYOUTS, SPLITS
 
 
 def parse(argv: Sequence[str] | None = None) -> BenchmarkOptions:
@@ -33,15 +37,34 @@ def parse(argv: Sequence[str] | None = None) -> BenchmarkOptions:
     )
     commands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     for name, layout in LAYOUTS.items():
-        summary = f"{layout.title}: {layout.annotations[0]} beside {layout.images or 'images'}/"
+        summary = f"{layout.title}: {layout.annotations[0]} beside {layout.images[0] or 'images'}/"
         command = commands.add_parser(name, help=summary, description=f"{summary}.")
         command.add_argument("--source", required=True, help="folder of the benchmark as its authors ship it")
         command.add_argument("--output", required=True, help="folder for the dataset; must be new")
+        command.add_argument(
+            "--splits",
+            nargs="+",
+            choices=SPLITS,
+            default=(),
+            help="read these splits alone; the others may be incomplete or missing (default: all)",
+        )
         command.add_argument(
             "--allow-partial",
             action="store_true",
             help="accept a subset, or other data in this layout: images may be missing or unreadable, and the numbers "
             "may differ from the published ones",
+        )
+        command.add_argument(
+            "--fix-paths",
+            action="store_true",
+            help="take an image whose path is spelled differently on disk: backslashes, a folder too many or too few, "
+            "another suffix or case",
+        )
+        command.add_argument(
+            "--strict",
+            action="store_true",
+            help="refuse the benchmark if anything in its captions or people is odd; without it that is told, and "
+            "listed in the card",
         )
         command.add_argument(
             "--workers",
@@ -70,16 +93,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     copy = build(options)
     if copy is None:
         return
-    parts = [f"{split} {counts.images} images of {counts.identities} people" for split, counts in copy.counts.items()]
+    parts = [
+        f"{split} {copy.counts[split].images} images of {copy.counts[split].identities} people" for split in copy.sizes
+    ]
     print(f"wrote {options.output}: {', '.join(parts)}")
-    if copy.rejected:
-        print(
-            f"{len(copy.rejected)} annotated images are missing or unreadable (rejected.jsonl): scores are not "
-            "comparable"
-        )
-    if copy.differing:
-        title = copy.benchmark.layout.title
-        print(f"not the official {title}, so scores are not comparable: {copy.differing[0]}")
+    for line in copy.lines():
+        print(line)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,25 @@
 """Read a benchmark into a Parquet dataset with its splits, and write its card."""
 
 import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from modeling_unipt.common.image_files import write_rejected
 from modeling_unipt.common.output_folders import finish_output, start_output
-from modeling_unipt.common.words import markdown_table
 from modeling_unipt.sources.base import FolderSource
 from modeling_unipt.sources.reading import SourceImage, fingerprint, readable
 
-from ..output.parquet_dataset import Row, SplitSize, write_card
+from ..checks.caption_oddities import Oddities
+from ..output.parquet_dataset import Columns, Row
 from ..output.splits import write_splits
-from .checks import check_counts, check_images, check_readable
-from .layouts import SPLITS, Benchmark, Counts, Record, read_benchmark
+from ..records.paths import coverage_line
+from .card import write_benchmark_card
+from .checks import check_counts, check_images, check_readable, verdicts
+from .copies import Copy
+from .layouts import BenchmarkLayout, Counts, Record
+from .reading import Benchmark, read_benchmark
 
 COLUMNS = {
     "image": "image",
@@ -32,7 +38,10 @@ class BenchmarkOptions:
         benchmark: key of :data:`dataset_builders.benchmarks.layouts.LAYOUTS`.
         source: folder of the benchmark.
         output: folder of the dataset.
+        splits: those to read; none stands for all.
         allow_partial: go on if images are missing or the numbers are not the published ones.
+        fix_paths: take images whose path is spelled differently on disk.
+        strict: refuse a benchmark with odd captions.
         workers: threads that read and decode images.
         license: named in the dataset card.
     """
@@ -40,28 +49,12 @@ class BenchmarkOptions:
     benchmark: str
     source: str
     output: str
+    splits: Sequence[str] = ()
     allow_partial: bool = False
+    fix_paths: bool = False
+    strict: bool = False
     workers: int = 1
     license: str = "other"
-
-
-@dataclass(frozen=True)
-class Copy:
-    """A copy of a benchmark, as it was written.
-
-    Attributes:
-        benchmark: as read.
-        sizes: split -> its size.
-        counts: split -> what it holds.
-        rejected: (path, reason) of each annotated image that is missing or unreadable.
-        differing: in what it differs from the published numbers.
-    """
-
-    benchmark: Benchmark
-    sizes: dict[str, SplitSize]
-    counts: dict[str, Counts]
-    rejected: list[tuple[str, str]]
-    differing: list[str]
 
 
 @dataclass
@@ -70,6 +63,11 @@ class _Tally:
 
     people: set[int] = field(default_factory=set)
     captions: int = 0
+
+
+def columns_of(layout: BenchmarkLayout) -> Columns:
+    """The columns of a benchmark's dataset."""
+    return COLUMNS | {column: kept.type for column, kept in layout.kept.items()}
 
 
 def build(options: BenchmarkOptions) -> Copy | None:
@@ -81,55 +79,84 @@ def build(options: BenchmarkOptions) -> Copy | None:
     Raises:
         UserError: something is missing, differs from the published numbers, or cannot be read.
     """
-    benchmark = read_benchmark(options.benchmark, options.source)
+    benchmark = read_benchmark(options.benchmark, options.source, options.splits)
     differing = check_counts(benchmark, options.allow_partial)
-    records = [record for record in benchmark.records if (benchmark.images / record.file_path).is_file()]
-    missing = check_images(benchmark, records, options.allow_partial)
+    respelled = benchmark.paths.check(benchmark.annotation, options.fix_paths)
+    missing = check_images(benchmark, options.allow_partial)
+    records = [record for record in benchmark.records if record.is_there]
+    oddities = oddities_of(records)
+    if options.strict:
+        oddities.refuse()
     settings = {
         "benchmark": options.benchmark,
         "annotation": benchmark.annotation_sha256[:12],
         "images": fingerprint(benchmark.images, [Path(record.file_path) for record in records]),
         "license": options.license,
     }
+    if not benchmark.is_whole:
+        settings["splits"] = benchmark.splits
     folder = start_output(options.output, settings, defaults={"license": BenchmarkOptions.license})
     if folder is None:
         return None
+    remarks = [*benchmark.remarks, *(line for line in (respelled, _covered(benchmark)) if line)]
     try:
-        copy = write_benchmark(folder, benchmark, records, options.workers, missing, differing)
+        copy = write_benchmark(folder, benchmark, records, options.workers, missing, differing, remarks, oddities)
         # Unreadable images are known only now; those that are missing were refused before.
-        check_readable(benchmark, copy.rejected[len(missing) :], options.allow_partial)
+        unreadable = copy.rejected[len(missing) + len(benchmark.without_caption) :]
+        check_readable(benchmark, unreadable, options.allow_partial)
     except BaseException:
         shutil.rmtree(folder)
         raise
     write_rejected(folder / "rejected.jsonl", copy.rejected)
-    write_benchmark_card(folder, copy, options.license)
+    write_benchmark_card(folder, copy, columns_of(benchmark.layout), options.license)
     finish_output(folder, options.output)
     return copy
+
+
+def _covered(benchmark: Benchmark) -> str | None:
+    """How much of its folder a benchmark names, unless a part of the benchmark was asked for."""
+    if not benchmark.is_whole:
+        return None
+    records = [*benchmark.records, *benchmark.without_caption]
+    there = sum(bool(record.is_there) for record in records)
+    return coverage_line(benchmark.annotation, benchmark.paths.images, len(records), there)
+
+
+def oddities_of(records: Sequence[Record]) -> Oddities:
+    """What is odd in the captions of some records."""
+    oddities = Oddities()
+    for record in records:
+        oddities.add(record.split, record.person_id, record.written, record.file_path)
+    return oddities
 
 
 def write_benchmark(
     folder: Path,
     benchmark: Benchmark,
-    records: list[Record],
+    records: Sequence[Record],
     workers: int,
-    missing: list[str],
-    differing: list[str],
+    missing: Sequence[Record],
+    differing: Mapping[str, Sequence[str]],
+    remarks: list[str],
+    oddities: Oddities,
 ) -> Copy:
-    """Write the splits of a benchmark below ``folder``.
+    """Write the splits of a benchmark below ``folder``. A split without an image is left out.
 
     Args:
         records: those whose image is there.
-        missing: paths of the images that are not.
-        differing: in what the annotation differs from the published numbers.
+        missing: those whose image is not.
+        differing: in what the annotation differs from the published numbers, for each split.
+        remarks: what was mended, or is to be known.
+        oddities: what is odd in the captions.
 
     Raises:
         UserError: no image of a split can be read.
     """
     source = FolderSource(benchmark.images, [Path(record.file_path) for record in records])
-    # A split all of whose images are missing is to be an error, so the whole annotation says which splits there are.
-    present = [split for split in SPLITS if any(record.split == split for record in benchmark.records)]
-    positions = {split: [i for i, record in enumerate(records) if record.split == split] for split in present}
-    tallies = {split: _Tally() for split in present}
+    positions: dict[str, list[int]] = {}
+    for position, record in enumerate(records):
+        positions.setdefault(record.split, []).append(position)
+    tallies = {split: _Tally() for split in benchmark.splits}
 
     def row_of(position: int, image: SourceImage) -> Row:
         record = records[position]
@@ -142,74 +169,30 @@ def write_benchmark(
             "person_id": record.person_id,
             "captions": record.captions,
             "file_path": readable(record.file_path),
+            **record.kept,
         }
 
-    written = write_splits(folder, COLUMNS, source, positions, row_of, workers, benchmark.layout.title)
+    present = {split: positions[split] for split in benchmark.splits if split in positions}
+    title = benchmark.layout.title
+    written = write_splits(folder, columns_of(benchmark.layout), source, present, row_of, workers, title)
     counts = {}
     for split, tally in tallies.items():
-        counts[split] = Counts(len(tally.people), written.sizes[split]["num_examples"], tally.captions)
-    rejected = [(readable(path), "missing") for path in missing] + written.rejected
-    return Copy(benchmark, written.sizes, counts, rejected, differing)
-
-
-def write_benchmark_card(folder: Path, copy: Copy, license_name: str) -> None:
-    """Write the dataset card of a copy.
-
-    Args:
-        license_name: the licence, by its name on the Hub.
-    """
-    layout = copy.benchmark.layout
-    title = layout.title
-    head = ["split"]
-    for kind in Counts._fields:
-        head += [kind, "official"]
-    rows = []
-    for split, counts in copy.counts.items():
-        official = layout.official.get(split, Counts(None, None, None))
-        row = [split]
-        for number, published in zip(counts, official, strict=True):
-            row += [f"{number:,}", "unknown" if published is None else f"{published:,}"]
-        rows.append(row)
-    warnings = ""
-    if copy.rejected:
-        warnings += (
-            f"\n**Incomplete**: {len(copy.rejected)} annotated images are missing or unreadable (`rejected.jsonl`). "
-            "Scores on this copy are not comparable with published ones.\n"
-        )
-    if copy.differing:
-        warnings += (
-            f"\n**Not the official {title}** but data in its layout: {'; '.join(copy.differing)}. Scores on it are not "
-            "comparable with published ones.\n"
-        )
-    column_texts = [
-        ("`image`", "the image"),
-        ("`image_id`", "`file_path` without its suffix"),
-        ("`person_id`", "the benchmark's number of the person"),
-        ("`captions`", "descriptions of this very image"),
-        ("`file_path`", "path in the benchmark's image folder"),
-    ]
-    body = f"""\
-# {title}
-
-Images of people with captions, read from the benchmark's official layout by
-`python -m dataset_builders.benchmarks`. The captions and splits are those of the annotation file (sha256
-`{copy.benchmark.annotation_sha256[:12]}`). Each row holds one image; every caption of a test image is a query.
-{warnings}
-{markdown_table(head, rows)}
-
-{markdown_table(("column", "content"), column_texts)}
-
-## Licence, use, privacy
-
-The benchmark's own terms bind whoever uses this copy. It is for measuring retrieval in research. It shows people who
-did not choose to be in it, so do not publish the images further than those terms allow, and do not use it to identify
-anybody.
-"""
-    about = {
-        "pretty_name": f"Data in {title}'s layout" if copy.differing else title,
-        "license": license_name,
-        "language": ["en"],
-        "task_categories": ["text-to-image", "image-to-text"],
-        "tags": ["person-retrieval", "text-to-image-person-re-identification"],
-    }
-    write_card(folder, COLUMNS, copy.sizes, about, body)
+        images = written.sizes[split]["num_examples"] if split in written.sizes else 0
+        counts[split] = Counts(len(tally.people), images, tally.captions)
+    split_of_name = {readable(record.file_path): record.split for record in records}
+    left_out = Counter(split_of_name[name] for name, _ in written.rejected)
+    left_out.update(record.split for record in [*missing, *benchmark.without_caption])
+    return Copy(
+        benchmark=benchmark,
+        sizes=written.sizes,
+        counts=counts,
+        verdicts=verdicts(benchmark, differing, left_out),
+        rejected=[
+            *((readable(record.file_path), "missing") for record in missing),
+            *((readable(record.file_path), "has no caption") for record in benchmark.without_caption),
+            *written.rejected,
+        ],
+        differing=[phrase for phrases in differing.values() for phrase in phrases],
+        remarks=remarks,
+        oddities=oddities,
+    )

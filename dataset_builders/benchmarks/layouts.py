@@ -1,20 +1,16 @@
-"""The official layouts of four benchmarks of text-to-image person retrieval, and what is often mistaken for them.
+"""Seven benchmarks of text-to-image person retrieval, each in one description: where it keeps what, how large it is,
+and what is often mistaken for it.
 
-A layout is a JSON list with one entry for each image, beside the images. Only the keys read here are needed; others are
-ignored.
+What an entry of an annotation file may look like is told by :class:`dataset_builders.records.layout.Layout`.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from modeling_unipt.common.user_errors import UserError
-
-from .annotation import entry_name, is_path_below, read_json_list
-
-SPLITS = ("train", "val", "test")
+from ..records.layout import Kept, Layout
+from ..records.values import SPLITS
 
 
 class Counts(NamedTuple):
@@ -30,60 +26,45 @@ class Record:
     """One annotated image.
 
     Attributes:
-        file_path: relative to the benchmark's image folder.
+        where: how messages call the entry, or the first of them.
+        file_path: relative to the benchmark's image folder; as on disk if the image is there.
+        person_id: number of the person.
+        captions: in their normal form, none of them blank.
+        written: the captions as they stand in the annotation, blank ones included.
+        kept: column -> what else the annotation says of the image.
+        is_there: whether the image is on disk; None if nobody looked.
     """
 
+    where: str
     split: str
     file_path: str
     person_id: int
     captions: list[str]
+    written: list[str]
+    kept: dict[str, Any]
+    is_there: bool | None
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where a benchmark keeps what, and how large it is.
+def _nothing(_: Any) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkLayout(Layout):
+    """A layout whose size is known.
 
     Attributes:
-        title: the benchmark's name as its authors write it.
-        annotations: possible names of the annotation file; a pattern with ``*`` must match one file.
-        images: folder that paths are relative to, below the benchmark's own folder; "" for that folder itself.
-        path_key: key of an entry that holds the image's path.
         official: split -> its published numbers; "all" counts all splits together.
-        hints: key of an entry -> what it means if the key is missing.
         wrong_file: called with the folder if no annotation file was found. It explains what is there instead, or
             returns None.
         wrong_splits: called with the records. It explains splits that are not the official ones, or returns None.
     """
 
-    title: str
-    annotations: tuple[str, ...]
-    images: str
-    path_key: str
-    official: dict[str, Counts]
-    hints: Mapping[str, str]
-    wrong_file: Callable[[Path], str | None]
-    wrong_splits: Callable[[Sequence[Record]], str | None]
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A benchmark as read.
-
-    Attributes:
-        name: key of :data:`LAYOUTS`.
-        layout: its layout.
-        images: the folder that paths are relative to.
-        records: in the annotation's order.
-        annotation: the annotation file.
-        annotation_sha256: the SHA-256 of its bytes.
-    """
-
-    name: str
-    layout: Layout
-    images: Path
-    records: list[Record]
-    annotation: Path
-    annotation_sha256: str
+    official: Mapping[str, Counts] = field(default_factory=dict)
+    person: tuple[str, ...] = ("id",)
+    split: tuple[str, ...] = ("split",)
+    wrong_file: Callable[[Path], str | None] = _nothing
+    wrong_splits: Callable[[Sequence[Record]], str | None] = _nothing
 
 
 def _caption_all(folder: Path) -> str | None:
@@ -124,16 +105,11 @@ def _first_release(records: Sequence[Record]) -> str | None:
     return None
 
 
-def _nothing(_: Any) -> None:
-    return None
-
-
 LAYOUTS = {
-    "cuhk-pedes": Layout(
+    "cuhk-pedes": BenchmarkLayout(
         title="CUHK-PEDES",
         annotations=("reid_raw.json",),
-        images="imgs",
-        path_key="file_path",
+        images=("imgs",),
         official={
             "train": Counts(11_003, 34_054, 68_126),
             "val": Counts(1_000, 3_078, 6_158),
@@ -141,118 +117,77 @@ LAYOUTS = {
         },
         hints={"split": "caption_all.json has no splits, give reid_raw.json"},
         wrong_file=_caption_all,
-        wrong_splits=_nothing,
     ),
-    "icfg-pedes": Layout(
+    "icfg-pedes": BenchmarkLayout(
         title="ICFG-PEDES",
         annotations=("ICFG-PEDES.json", "ICFG_PEDES.json"),
-        images="imgs",
-        path_key="file_path",
+        images=("imgs",),
         official={"train": Counts(3_102, 34_674, 34_674), "test": Counts(1_000, 19_848, 19_848)},
-        hints={},
         wrong_file=_split_folders,
         wrong_splits=_splits_of_folders,
     ),
-    "rstpreid": Layout(
+    "rstpreid": BenchmarkLayout(
         title="RSTPReid",
         annotations=("data_captions.json",),
-        images="imgs",
-        path_key="img_path",
+        images=("imgs",),
+        image=("img_path",),
         official={
             "train": Counts(3_701, 18_505, 37_010),
             "val": Counts(200, 1_000, 2_000),
             "test": Counts(200, 1_000, 2_000),
         },
         hints={"img_path": "copies made for other code have 'file_path' instead, give the authors' own file"},
-        wrong_file=_nothing,
         wrong_splits=_first_release,
     ),
-    "ufine6926": Layout(
+    "ufine6926": BenchmarkLayout(
         title="UFine6926",
         # The name of the authors' file could not be found out, so the only .json file of the folder is taken.
         annotations=("UFine6926.json", "*.json"),
-        images="",
-        path_key="file_path",
         # How its 6,926 people are shared out between the splits was not published.
         official={
             "train": Counts(None, 18_577, 37_154),
             "test": Counts(None, 7_629, 15_258),
             "all": Counts(6_926, 26_206, 52_412),
         },
-        hints={},
-        wrong_file=_nothing,
-        wrong_splits=_nothing,
+    ),
+    "ufine3c": BenchmarkLayout(
+        title="UFine3C",
+        annotations=("UFine3C_Annotations.json", "UFine3C.json", "*.json"),
+        images=("", "images"),
+        # It is an evaluation set: its entries need no split.
+        shares={"test": None},
+        kept={"source": Kept("source", "string", "the dataset that the image comes from")},
+        official={"test": Counts(2_250, 7_446, 37_939)},
+    ),
+    "iiitd-20k": BenchmarkLayout(
+        title="IIITD-20K",
+        annotations=("Filtered.json", "IIITD-20K-ICFG-FORMAT.json"),
+        images=("IIITD-20K", "images", "Images", "imgs", ""),
+        image=("file_path", "Image ID"),
+        suffixes=(".jpeg", ".jpg"),
+        captions=("captions", "caption", "Description 1", "Description 2"),
+        # Each person has one image.
+        person=("id", "Image ID"),
+        # The authors split the entries of Filtered.json by their order.
+        shares={"train": 15_000, "val": 2_500, "test": 2_500},
+        official={
+            "train": Counts(15_000, 15_000, 30_000),
+            "val": Counts(2_500, 2_500, 5_000),
+            "test": Counts(2_500, 2_500, 5_000),
+        },
+    ),
+    "chatpedes": BenchmarkLayout(
+        title="ChatPedes",
+        annotations=("train_reid.json + test_reid.json",),
+        images=("imgs00", "imgs"),
+        kept={
+            "dialogues": Kept(
+                "chats",
+                [[{"from": "string", "value": "string"}]],
+                "dialogues about the image, as lists of {from, value}",
+            )
+        },
+        # The numbers of each split and of the captions were not published.
+        official={"all": Counts(12_003, 37_128, None)},
     ),
 }
-
-
-def read_benchmark(name: str, source: Path | str) -> Benchmark:
-    """Read the annotation of a benchmark. The images are not looked at.
-
-    Args:
-        name: key of :data:`LAYOUTS`.
-        source: folder of the benchmark.
-
-    Raises:
-        UserError: something is missing or not as the layout says; the message names it.
-    """
-    layout = LAYOUTS[name]
-    annotation = _find_annotation(layout, Path(source))
-    content = read_json_list(annotation, "images")
-    records = [_record(layout, annotation, number, entry) for number, entry in enumerate(content.entries)]
-    repeated = [path for path, times in Counter(record.file_path for record in records).items() if times > 1]
-    if repeated:
-        raise UserError(f"{annotation} lists {len(repeated)} images more than once, such as '{repeated[0]}'")
-    explained = layout.wrong_splits(records)
-    if explained:
-        raise UserError(f"{annotation} {explained}")
-    return Benchmark(name, layout, annotation.parent / layout.images, records, annotation, content.sha256)
-
-
-def _find_annotation(layout: Layout, source: Path) -> Path:
-    wanted = layout.annotations[0]
-    images = f"{layout.images}/" if layout.images else "the folder images/"
-    if not source.is_dir():
-        raise UserError(f"folder {source} does not exist; give the folder that holds {wanted} and {images}")
-    found = []
-    for pattern in layout.annotations:
-        found = sorted(source.glob(pattern))
-        if found:
-            break
-    if not found:
-        explained = layout.wrong_file(source)
-        raise UserError(explained or f"{source} holds no {wanted}; give the folder that holds {wanted} and {images}")
-    if len(found) > 1:
-        raise UserError(
-            f"{source} holds several annotation files, {', '.join(file.name for file in found)}; leave one, or name "
-            f"the right one {wanted}"
-        )
-    (annotation,) = found
-    if not (source / layout.images).is_dir():
-        raise UserError(f"{source} holds {annotation.name} and no folder {images} with the images")
-    return annotation
-
-
-def _record(layout: Layout, annotation: Path, number: int, entry: Any) -> Record:
-    where = entry_name(annotation, number)
-    if not isinstance(entry, dict):
-        raise UserError(f"{where} is not a mapping")
-    for key in ("split", "captions", layout.path_key, "id"):
-        if key not in entry:
-            hint = f"; {layout.hints[key]}" if key in layout.hints else ""
-            raise UserError(f"{where} lacks the key '{key}'{hint}")
-    split = entry["split"]
-    if split not in SPLITS:
-        raise UserError(f"{where} has the split '{split}', which is none of {', '.join(SPLITS)}")
-    captions = entry["captions"]
-    if not isinstance(captions, list) or not captions or not all(isinstance(text, str) for text in captions):
-        raise UserError(f"{where}: 'captions' must be a list of texts that is not empty")
-    person = entry["id"]
-    # To Python True is a whole number, too.
-    if not isinstance(person, int) or isinstance(person, bool):
-        raise UserError(f"{where}: 'id' must be a whole number, not {person!r}")
-    path = entry[layout.path_key]
-    if not is_path_below(path):
-        folder = f"{layout.images}/" if layout.images else "the benchmark's folder"
-        raise UserError(f"{where}: '{layout.path_key}' must be a path below {folder}, not {path!r}")
-    return Record(split, path, person, [text.strip() for text in captions])

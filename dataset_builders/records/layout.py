@@ -36,9 +36,11 @@ class Layout:
     Attributes:
         title: the set's name as its authors write it.
         annotations: possible names of the annotation file, of which the first that is there counts. A pattern with
-            ``*`` may match several files. Names joined by " + " belong together.
+            ``*`` may match several files. Names joined by " + " belong together. Of a name that ends in ``.json``
+            JSON Lines may end in ``.jsonl``.
         images: possible folders that paths are relative to, below the set's own folder; "" is that folder itself.
         image: possible keys of an entry's path.
+        suffixes: what a file's name may end in where entries name images without their suffix.
         captions: possible keys of an entry's captions.
         person: possible keys of the person's id; empty if the set has none.
         split: possible keys of the split; empty if the set has no splits.
@@ -52,6 +54,7 @@ class Layout:
     annotations: tuple[str, ...]
     images: tuple[str, ...] = ("",)
     image: tuple[str, ...] = ("file_path",)
+    suffixes: tuple[str, ...] = ()
     captions: tuple[str, ...] = ("captions", "caption")
     person: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
@@ -72,7 +75,7 @@ class Sample:
     Attributes:
         where: how messages call the entry.
         path: of the image, as written.
-        captions: in their normal form, none of them blank.
+        captions: in their normal form, none of them blank; there may be none.
         caption_keys: for each caption, the key that it stood under.
         written: the captions as they stand in the file, blank ones included.
         person: the person's id, a whole number where it is one; None if the layout has none.
@@ -92,10 +95,11 @@ class Sample:
 
 def find_annotation(layout: Layout, folder: Path | str) -> list[Path]:
     """The annotation files in a folder, in order; empty if there is none."""
-    for names in layout.annotations:
-        found = [sorted(Path(folder).glob(name)) for name in names.split(" + ")]
-        if all(found):
-            return [path for paths in found for path in paths]
+    for suffix in (".json", ".jsonl"):
+        for names in layout.annotations:
+            found = [sorted(Path(folder).glob(name.replace(".json", suffix))) for name in names.split(" + ")]
+            if all(found):
+                return [path for paths in found for path in paths]
     return []
 
 
@@ -139,8 +143,8 @@ def sample_of(layout: Layout, entry: Entry, split_of_file: str | None = None) ->
         if key not in values:
             continue
         texts = texts_of(values[key])
-        if texts is None or not texts.written:
-            raise UserError(f"{entry.where}: '{key}' must be a list of texts that is not empty")
+        if texts is None:
+            raise UserError(f"{entry.where}: '{key}' must be a list of texts, not {values[key]!r:.100}")
         captions += texts.texts
         caption_keys += [key] * len(texts.texts)
         written += texts.written
@@ -153,7 +157,7 @@ def sample_of(layout: Layout, entry: Entry, split_of_file: str | None = None) ->
     key = _first_key(layout, entry, layout.image)
     path = path_of(values[key])
     if path is None:
-        folder = f"{layout.images[0]}/" if layout.images[0] else "the folder of the images"
+        folder = f"{layout.images[0]}/" if layout.images[0] else "the image folder"
         raise UserError(f"{entry.where}: '{key}' must be a path below {folder}, not {values[key]!r}")
     kept = {column: _kept(entry, each) for column, each in layout.kept.items()}
     return Sample(entry.where, path, captions, caption_keys, written, person, split, kept)

@@ -18,6 +18,8 @@ _SPLIT_NAMES = {
     "dev": "val",
     "test": "test",
 }
+# What pandas and str() write for a value that is missing.
+_NO_IDS = ("", "nan", "none", "null")
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,14 @@ def person_of(value: Any) -> int | str | None:
     """A person's id: a whole number where the value is one (7, 7.0, "7", "0007"), else its text.
 
     Returns:
-        None if the value is neither.
+        None if the value is neither, or stands for one that is missing.
     """
     if isinstance(value, str):
         value = value.strip()
         try:
             value = float(value) if "." in value else int(value)
         except ValueError:
-            return value or None
+            return value if value.lower() not in _NO_IDS else None
     if isinstance(value, float):
         value = int(value) if value.is_integer() else None
     # To Python True is a whole number, too. Parquet files hold 64 bits.
