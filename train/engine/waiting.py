@@ -3,7 +3,8 @@
 OpenMP's waiting threads spin. That is the fastest way while every core is free. Where another process keeps a core
 busy, it takes turns with them, and a step of two threads takes three to four times as long. No number of spins is good
 in both cases (docs/speed.md), so a command looks whether cores are busy before it starts. The process that loads data
-is known to come, so it gives way.
+is known to come, so it gives way to threads that spin. It does not where they sleep: beside other work it would get too
+little of a core to keep up.
 """
 
 import os
@@ -45,11 +46,11 @@ def busy_cores() -> float:
 
 
 def give_way(worker: int) -> None:
-    """Let the training's own threads go first, in a process that loads data; a ``worker_init_fn`` of a loader.
+    """Let the training's own threads go first if they spin, in a process that loads data.
 
     Args:
         worker: number of the process.
     """
     # Windows has no such call.
-    if hasattr(os, "nice"):
+    if hasattr(os, "nice") and os.environ.get(WAIT_POLICY) != "PASSIVE":
         os.nice(NICENESS_OF_A_LOADER)

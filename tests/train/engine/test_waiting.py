@@ -80,3 +80,13 @@ for command in (pretrain, finetune, train_clip):
 def test_every_training_looks_before_it_loads_torch():
     ended = subprocess.run([sys.executable, "-c", FIRST_OF_ALL], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("policy, niceness", [("ACTIVE", 10), ("PASSIVE", 0)])
+def test_a_loader_gives_way_only_to_threads_that_spin(policy, niceness):
+    """Beside other work and threads that sleep, a loader of niceness 10 was too slow: a step took 5 s instead of 0.5."""
+    tell = "import os; from unipt_train.engine.waiting import give_way; give_way(0); print(os.nice(0))"
+    environment = os.environ | {"OMP_WAIT_POLICY": policy}
+    before = os.nice(0)
+    told = subprocess.run([sys.executable, "-c", tell], env=environment, capture_output=True, text=True, check=True)
+    assert int(told.stdout) == min(before + niceness, 19)
