@@ -12,6 +12,7 @@ import torch
 from transformers import AutoConfig
 from transformers.utils import logging
 
+from .common.stand_ins import refuse_stand_ins_of_model
 from .common.user_errors import UserError, first_line
 from .modeling_unipt import UniPTModel, UniPTPreTrainedModel
 from .processing_unipt import UniPTProcessor
@@ -125,6 +126,7 @@ def _read(name_or_path: str, what: str, from_pretrained: Callable[..., Any], rev
                 f"model {name_or_path} is neither a folder here nor could it be fetched from the Hugging Face Hub "
                 f"({first_line(error)}); check the name, the connection and HF_HUB_OFFLINE"
             ) from error
+        refuse_stand_ins_of_model(name_or_path)
         raise UserError(f"{what} of {name_or_path} cannot be read: {first_line(error)}") from error
 
 

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from modeling_unipt.common.stand_ins import refuse_stand_ins_of_model
 from modeling_unipt.common.user_errors import UserError, first_line
 
 # Another wording would give other captions, so it stays as it was when datasets were made with it.
@@ -36,6 +37,7 @@ class ImageCaptioner:
             self.processor = AutoProcessor.from_pretrained(name_or_folder)
             self.model = AutoModelForImageTextToText.from_pretrained(name_or_folder, dtype=dtype)
         except Exception as error:  # the libraries raise many kinds for "no such model at this name"
+            refuse_stand_ins_of_model(name_or_folder)
             raise UserError(
                 f"captioner '{name_or_folder}' cannot be loaded as an image-text-to-text model ({first_line(error)})"
             ) from None

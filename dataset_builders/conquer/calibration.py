@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from modeling_unipt.common.atomic_files import write_text
+from modeling_unipt.common.stand_ins import refuse_stand_in
 from modeling_unipt.common.user_errors import UserError
 
 from ..divide.vocabulary import WHOLE, Vocabulary
@@ -145,6 +146,7 @@ def load_calibration(path: Path | str, scorer: str, vocabulary: Vocabulary) -> C
         attributes = {name: _read_attribute(node) for name, node in content["attributes"].items()}
         calibration = Calibration(attributes, content["scorer"], content["vocabulary"], content["images"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        refuse_stand_in(path)
         raise UserError(
             f"calibration {path} cannot be read ({type(error).__name__}); make one with "
             "python -m dataset_builders.calibrate"

@@ -22,6 +22,7 @@ from transformers import AutoModel, AutoTokenizer, BatchEncoding, PreTrainedMode
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.utils import logging as transformers_logging
 
+from modeling_unipt.common.stand_ins import refuse_stand_ins_of_model
 from modeling_unipt.common.user_errors import UserError, first_line
 
 # What a model must have so that it can compare images with texts.
@@ -72,6 +73,7 @@ class ClipStyleModel:
             self.tokenizer = AutoTokenizer.from_pretrained(name)
             self.image_processor = AutoImageProcessor.from_pretrained(name)
         except Exception as error:
+            refuse_stand_ins_of_model(name)
             raise UserError(
                 f"{role} '{name}' lacks its tokenizer or image processor ({first_line(error)}); save them beside it"
             ) from None
@@ -166,6 +168,7 @@ def load_weights(name: str, role: str) -> PreTrainedModel:
     try:
         model, info = AutoModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
     except Exception as error:  # OSError, ValueError, SafetensorError, errors of the Hub: no model of this name
+        refuse_stand_ins_of_model(name)
         raise UserError(f"{role} '{name}' cannot be loaded as a folder or from the Hub ({first_line(error)})") from None
     finally:
         if bar:

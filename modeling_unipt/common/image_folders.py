@@ -1,5 +1,6 @@
 """Finding the images in a user's folder, and counting what only looks like images."""
 
+import logging
 import os
 import re
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path, PurePath
 from .image_formats import DECODERS, EVERYDAY_SUFFIXES, FORMAT_OF_RARE_SUFFIX, IMAGE_FORMATS, IMAGE_SUFFIXES
 from .user_errors import UserError
 
+logger = logging.getLogger(__name__)
 THUMBNAILS_OF_WINDOWS = "thumbs.db"
 # What is left out, as it is told behind "3 files".
 _MACOS = "that macOS makes beside other files (__MACOSX, ._*)"
@@ -83,11 +85,17 @@ def left_out_line(where: Path | str, left_out: Mapping[str, int]) -> str | None:
     return f"left out of {where}: {'; '.join(parts)}"
 
 
+def tell_left_out(where: Path | str, left_out: Mapping[str, int]) -> None:
+    """Log :func:`left_out_line`, which commands show."""
+    if left_out:
+        logger.warning(left_out_line(where, left_out))
+
+
 def list_folder(folder: Path | str) -> FolderListing:
     """All image files below ``folder``, recursively, and how many files that are named like images are left out.
 
     What systems and programs make beside a user's images is left out (thumbnails, ``__MACOSX``), and so are images of
-    formats that cannot be decoded here.
+    formats that cannot be decoded here. A warning counts them.
 
     Raises:
         UserError: the folder is missing, is not a folder, cannot be listed, or holds no image file.
@@ -111,6 +119,7 @@ def list_folder(folder: Path | str) -> FolderListing:
             f"folder {folder} holds no images; looked, also in sub-folders, for {', '.join(EVERYDAY_SUFFIXES)} and "
             f"rarer kinds{f'; {line}' if line else ''}"
         )
+    tell_left_out(folder, left_out)
     return FolderListing(sorted(found, key=lambda path: path.as_posix()), dict(sorted(left_out.items())))
 
 

@@ -18,13 +18,17 @@ _UNPACK = "unpack it, and give what is in it"
 _CONVERT = "save the data in the format that the file's name says"
 _GET_IT = "get the file itself"
 
+# Torch writes zip archives, and people call them so.
+_CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".tar", ".model")
+# What a folder holds a model in.
+_MODEL_SUFFIXES = (".json", ".safetensors", ".txt", *_CHECKPOINTS)
 # First bytes of a file -> what it is, how to get the data, and the suffixes that files of that kind rightly have.
 _SIGNATURES = (
     (
         b"PK\x03\x04",
         "a zip archive or an Excel workbook",
         f"{_UNPACK}, or save the workbook as CSV",
-        (".zip", ".xlsx", ".npz"),
+        (".zip", ".xlsx", ".npz", *_CHECKPOINTS),
     ),
     (b"PK\x05\x06", "an empty zip archive", _AGAIN, (".zip",)),
     (b"\x1f\x8b", "a gzip archive", _UNPACK, (".gz", ".tgz")),
@@ -110,6 +114,18 @@ def refuse_stand_in(path: Path | str) -> None:
     found = _stand_in(head)
     if found is not None and path.suffix.lower() not in found.right_suffixes:
         raise UserError(f"{path} is {found.what}; {found.remedy}")
+
+
+def refuse_stand_ins_of_model(folder: Path | str) -> None:
+    """:func:`refuse_stand_in` of every file in the folder of a model that cannot be loaded; a Hub name is no matter.
+
+    Raises:
+        UserError: see :func:`refuse_stand_in`.
+    """
+    if Path(folder).is_dir():
+        for path in sorted(Path(folder).iterdir()):
+            if path.suffix.lower() in _MODEL_SUFFIXES:
+                refuse_stand_in(path)
 
 
 def _stand_in(head: bytes) -> _StandIn | None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from ..common.stand_ins import refuse_stand_in
 from ..common.user_errors import UserError, first_line
 from .layouts import Tensors
 
@@ -48,4 +49,5 @@ def _load(path: Path) -> Any:
                 f"checkpoint {path} holds more than tensors, which only running code that comes with it would read, so "
                 "it is refused; where it comes from a source you trust, save its state_dict alone and convert that"
             ) from None
+        refuse_stand_in(path)
         raise UserError(f"checkpoint {path} cannot be read: {first_line(error)}") from None

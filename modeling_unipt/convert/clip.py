@@ -9,6 +9,7 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, PILImage
 # transformers 5.17 hides this name at its top level where torchvision is missing.
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
+from ..common.stand_ins import refuse_stand_ins_of_model
 from ..common.user_errors import UserError, first_line
 from ..configuration_unipt import UniPTConfig
 from ..modeling_unipt import UniPTModel
@@ -103,6 +104,7 @@ def clip_of_transformers(name: str, pooling: str = "class") -> Layout:
 
 def _cannot_be_loaded(name: str, error: Exception) -> UserError:
     # transformers, safetensors and huggingface_hub raise errors of many kinds.
+    refuse_stand_ins_of_model(name)
     return UserError(f"CLIP model {name} cannot be loaded, as a folder or from the Hub: {first_line(error)}")
 
 

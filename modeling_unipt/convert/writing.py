@@ -4,6 +4,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from ..common.stand_ins import refuse_stand_ins_of_model
 from ..common.user_errors import UserError, first_line
 from ..image_processing_unipt import UniPTImageProcessor
 from ..modeling_unipt import UniPTForPreTraining, UniPTModel
@@ -23,6 +24,7 @@ def load_tokenizer(name: Path | str, layout: Layout) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
     except Exception as error:
+        refuse_stand_ins_of_model(name)
         raise UserError(
             f"tokenizer {name} cannot be loaded, as a folder or from the Hub ({first_line(error)}); name one by "
             "--tokenizer"

@@ -40,9 +40,9 @@ IMAGES is one of
 IMAGES:SPLIT takes one split of a dataset. Columns of a dataset that hold single values become metadata, unless
 --metadata names a file.
 
-Images that cannot be read are counted, listed in GALLERY/rejected.jsonl and left out. Of images with the very same
-bytes only the first is kept. A gallery that is already complete is left alone. If the command is killed, run it again:
-it continues where it was."""
+Images that cannot be read are counted, listed in GALLERY/rejected.jsonl and left out. What systems make beside images
+(__MACOSX, ._*, @eaDir, thumbnails) is counted and left out. Of images with the very same bytes only the first is kept.
+A gallery that is already complete is left alone. If the command is killed, run it again: it continues where it was."""
 SEARCH_HELP = """Print the images of a gallery that fit best: rank, cosine similarity, path.
 
 Describe one person in a sentence or two: age, gender, clothes with colours, hair, what he or she carries. With --image
@@ -60,7 +60,7 @@ WHERE_HELP = (
     "several values of one column, as in --where camera=3 --where camera=4, one is enough"
 )
 METADATA_HELP = (
-    ".csv, .parquet or .jsonl file with one row for each image: the column file_name holds the image's name as "
+    ".csv, .parquet, .jsonl or .json file with one row for each image: the column file_name holds the image's name as "
     "`unipt search --json` prints it (its path relative to IMAGES), the other columns hold what --where can ask for"
 )
 
@@ -195,7 +195,8 @@ def run_index(arguments: argparse.Namespace) -> None:
         gallery.refuse_empty(f"of {location} ")
     finish_output(partial, arguments.output)
     if arguments.json:
-        _print_json({"gallery": arguments.output, "images": len(gallery), **_report_as_json(report)})
+        counts = {"images": len(gallery), "left_out": dict(source.left_out)}
+        _print_json({"gallery": arguments.output, **counts, **_report_as_json(report)})
         return
     print(f"{len(gallery)} images indexed into {arguments.output}")
     if report.rejected:

@@ -7,6 +7,7 @@ image = source.read(0)  # source.ids[0] names it
 import re
 from pathlib import Path
 
+from ..common.image_folders import why_left_out
 from ..common.image_formats import IMAGE_SUFFIXES
 from ..common.user_errors import UserError
 from .base import FolderSource, Source
@@ -15,6 +16,7 @@ from .saved import is_saved_dataset
 from .tables import DatasetSource, ParquetSource
 
 HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?(:\w[\w.-]*)?")
+ARCHIVES = (".zip", ".rar", ".7z")
 COMPRESSED_TAR = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -62,6 +64,8 @@ def open_source(spec: Path | str) -> Source:
         return TarSource(path, tars)
     if path.is_file() and path.name.lower().endswith(COMPRESSED_TAR):
         raise UserError(f"{path} is a compressed tar file, whose images cannot be found singly; decompress it first")
+    if path.is_file() and path.suffix.lower() in ARCHIVES:
+        raise UserError(f"{path} is an archive; unpack it, and give the folder of images")
     return FolderSource(path)
 
 
@@ -100,8 +104,10 @@ def _files(path: Path, pattern: str) -> list[Path]:
     """The files of that pattern in the folder ``path``, or ``path`` alone if it is such a file."""
     if path.is_file():
         return [path] if path.match(pattern) else []
-    return sorted(file for file in path.glob(pattern) if file.is_file())
+    # What macOS makes beside a file has its suffix.
+    return sorted(file for file in path.glob(pattern) if file.is_file() and not file.name.startswith("._"))
 
 
 def _has_images(folder: Path) -> bool:
-    return any(inner.suffix.lower() in IMAGE_SUFFIXES for inner in folder.iterdir())
+    names = (inner.name for inner in folder.iterdir() if inner.suffix.lower() in IMAGE_SUFFIXES)
+    return any(why_left_out(Path(name)) is None for name in names)

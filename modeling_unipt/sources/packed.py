@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from ..common.image_files import UnreadableImage
-from ..common.image_folders import left_out_line, why_left_out
+from ..common.image_folders import left_out_line, tell_left_out, why_left_out
 from ..common.image_formats import EVERYDAY_SUFFIXES, IMAGE_SUFFIXES
 from ..common.stand_ins import refuse_stand_in
 from ..common.user_errors import UserError
@@ -70,6 +70,7 @@ class TarSource(Source):
                 f"{path} holds tar files and no images in them; looked for {', '.join(EVERYDAY_SUFFIXES)} and rarer "
                 f"kinds{f'; {line}' if line else ''}"
             )
+        tell_left_out(path, self.left_out)
         self.fingerprint = f"{len(archives)} tar files, {total} bytes, {digest.hexdigest()[:12]}"
         self.ids = unique_ids(
             self._names(suffixes=False, archives=False),
