@@ -110,7 +110,8 @@ class Oddities:
         if not found:
             return ""
         table = markdown_table(("what", "number", "such as"), [_cells(each) for each in found])
-        return f"{HEADING}\n\nCounted when this copy was made. Blank captions are left out; nothing else was changed.\n\n{table}\n"
+        about = "Counted when this copy was made. Blank captions are left out; nothing else was changed."
+        return f"{HEADING}\n\n{about}\n\n{table}\n"
 
     def refuse(self) -> None:
         """Refuse the data set if anything was counted but another language, which the option ``--strict`` asks for.

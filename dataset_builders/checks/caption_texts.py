@@ -46,12 +46,12 @@ _RARE_SIGNS = {
     ESCAPES: re.compile(
         r"[/\\][nrt](?![A-Za-z])|(?<=[.!?,;:])[/\\]n|[/\\]n(?=[A-Z])|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
     ),
-    ADDRESS: re.compile(r"https?:|\bwww\.|\w/\w+\.\w{3,4}\b", re.IGNORECASE),
+    ADDRESS: re.compile(r"https?:|\w/\w+\.\w{3,4}\b", re.IGNORECASE),
     # The replacement character, or a letter of UTF-8 that was read as Windows-1252 or Latin-1.
     WRONG_ENCODING: re.compile("\ufffd|[ÃÂ][\u00a0-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ•–—˜™š›œžŸ]|â€|ï»¿"),
 }
 _CODE_WORDS = re.compile(r"import [\w.]+$|from [\w.]+ import\b|(?:return|elif|(?:public|private|static) \w+) \w+[.(]")
-_IMAGE_NAME = re.compile(r"\.(?:jpe?g|png|bmp|gif|webp)\b", re.IGNORECASE)
+_IMAGE_NAME = re.compile(r"\bwww\.|\.(?:jpe?g|png|bmp|gif|webp)\b", re.IGNORECASE)
 # One of these stands in every answer that the pattern below finds; searching for them is quicker.
 _CHAT_WORDS = ("as an ai", "language model", "sorry", "unable to", "not able", "i can", "image", "sure", "certainly")
 _CHAT = re.compile(

@@ -8,6 +8,7 @@ from transformers import AutoProcessor, AutoTokenizer, BertTokenizer
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from modeling_unipt import UniPTImageProcessor, UniPTModel, UniPTProcessor
+from tests.helpers.paths import ROOT
 
 
 def test_defaults_are_the_papers():
@@ -221,3 +222,31 @@ def test_texts_are_padded_on_the_right_whatever_the_tokenizer_says(tiny_processo
 def test_a_processor_is_saved_to_and_loaded_from_a_path(tiny_processor, tmp_path):
     tiny_processor.save_pretrained(tmp_path / "here")
     assert UniPTProcessor.from_pretrained(tmp_path / "here").tokenizer.model_max_length == 64
+
+
+UNTIDY = ["\u201ca  man\u201d\nin a red&nbsp;coat", "&quot;a man&quot; in a red coat", '"a man" in a red coat']
+
+
+def test_texts_are_tokenised_in_their_normal_form(tiny_processor):
+    for text in UNTIDY:
+        found = tiny_processor(text=text, return_tensors="np")["input_ids"]
+        assert found.tolist() == tiny_processor.tokenizer([UNTIDY[-1]])["input_ids"]
+    assert len({tuple(ids) for ids in tiny_processor(text=UNTIDY)["input_ids"]}) == 1
+
+
+def test_a_processor_may_leave_texts_as_they_come(tiny_processor, tmp_path):
+    UniPTProcessor(tiny_processor.image_processor, tiny_processor.tokenizer, "as-is").save_pretrained(tmp_path)
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    assert processor.caption_form == "as-is"
+    assert processor(text=UNTIDY[:2])["input_ids"] == tiny_processor.tokenizer(UNTIDY[:2], padding=True)["input_ids"]
+    assert len({tuple(ids) for ids in processor(text=UNTIDY)["input_ids"]}) > 1
+    with pytest.raises(ValueError, match="caption_form is 'lower'; it must be one of normal, as-is"):
+        UniPTProcessor(tiny_processor.image_processor, tiny_processor.tokenizer, "lower")
+
+
+def test_released_folders_name_no_form_and_give_the_same_tokens_for_clean_texts():
+    folder = ROOT / "unipt" / "unipt-tiny"
+    assert "caption_form" not in (folder / "processor_config.json").read_text()
+    processor = UniPTProcessor.from_pretrained(folder)
+    clean = ["A young man in a red coat, blue jeans and a cap.", "AN OLD WOMAN", "a man's dog-coloured bag (100 %)"]
+    assert processor(text=clean)["input_ids"] == processor.tokenizer(clean, padding=True)["input_ids"]
