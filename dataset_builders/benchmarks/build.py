@@ -84,7 +84,8 @@ def build(options: BenchmarkOptions) -> Copy | None:
     respelled = benchmark.paths.check(benchmark.annotation, options.fix_paths)
     missing = check_images(benchmark, options.allow_partial)
     records = [record for record in benchmark.records if record.is_there]
-    oddities = oddities_of(records)
+    without_caption = [record for record in benchmark.without_caption if record.is_there]
+    oddities = oddities_of([*records, *without_caption])
     if options.strict:
         oddities.refuse()
     settings = {

@@ -78,7 +78,13 @@ def check_counts(benchmark: Benchmark, allow_partial: bool) -> dict[str, list[st
     )
     if not found or allow_partial:
         return found
-    phrases = [*(phrase for each in found.values() for phrase in each), *benchmark.remarks]
+    phrases = [phrase for each in found.values() for phrase in each]
+    blank = [record for record in [*benchmark.records, *benchmark.without_caption] if record.blank]
+    if blank:
+        phrases.append(
+            f"blank captions, which do not count: {sum(record.blank for record in blank):,}, such as of "
+            f"{blank[0].file_path}"
+        )
     complete = [split for split in benchmark.splits if split in layout.official and split not in found]
     alone = f", take what is complete by --splits {' '.join(complete)}" if complete and "all" not in found else ""
     part = "" if benchmark.is_whole else f" in the split {' and '.join(benchmark.splits)}"
@@ -106,7 +112,7 @@ def verdicts(
             # Only the numbers of all splits together can tell more.
             reasons += differing.get("all", [])
         if left_out.get(split):
-            reasons.append(f"{left_out[split]:,} annotated images are left out")
+            reasons.append(f"annotated images left out: {left_out[split]:,}")
         known = published != Counts(None, None, None) or ("all" in official and benchmark.is_whole)
         found[split] = Verdict(not reasons if reasons or known else None, reasons)
     return found
@@ -124,7 +130,9 @@ def check_images(benchmark: Benchmark, allow_partial: bool) -> list[Record]:
     missing = [record for record in benchmark.records if not record.is_there]
     there = len(missing) < len(benchmark.records)
     if missing and not (allow_partial and there):
-        hint = "; complete the images, or pass --allow-partial to go on without them" if there else ""
+        complete = [split for split in benchmark.splits if all(split != record.split for record in missing)]
+        alone = f" take what is complete by --splits {' '.join(complete)}," if complete else ""
+        hint = f"; complete the images,{alone} or pass --allow-partial to go on without them" if there else ""
         raise UserError(
             f"{len(missing)} of {len(benchmark.records)} annotated images are missing in {benchmark.images}, such as "
             f"{missing[0].file_path}{hint}"

@@ -41,7 +41,8 @@ class Copy:
         yield from self.oddities.lines()
         if self.rejected:
             yield (
-                f"{len(self.rejected)} annotated images are missing, unreadable or without a caption (rejected.jsonl)"
+                "annotated images that are missing, unreadable or without a caption, listed in rejected.jsonl: "
+                f"{len(self.rejected):,}"
             )
         for split, verdict in self.verdicts.items():
             if split not in self.sizes:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from modeling_unipt.captions_unipt import normal_caption
+
 from ..records.layout import Kept, Layout
 from ..records.values import SPLITS
 
@@ -43,6 +45,11 @@ class Record:
     written: list[str]
     kept: dict[str, Any]
     is_there: bool | None
+
+    @property
+    def blank(self) -> int:
+        """Number of blank captions in the annotation."""
+        return sum(not normal_caption(text) for text in self.written)
 
 
 def _nothing(_: Any) -> None:

@@ -26,7 +26,7 @@ class Benchmark:
         name: key of :data:`~dataset_builders.benchmarks.layouts.LAYOUTS`.
         layout: its layout.
         splits: those that go into the dataset: the chosen ones, or all that the annotation has.
-        is_whole: whether these are all that the annotation has.
+        is_whole: whether all splits were asked for.
         paths: how the paths of the annotation fit the folder of the images.
         records: those of ``splits`` that have a caption, in the annotation's order.
         without_caption: those of ``splits`` all of whose captions are blank.
@@ -87,11 +87,11 @@ def read_benchmark(name: str, source: Path | str, splits: Sequence[str] = ()) ->
         name=name,
         layout=layout,
         splits=chosen,
-        is_whole=chosen == present,
+        is_whole=not splits,
         paths=paths,
         records=[record for record in wanted if record.captions],
         without_caption=[record for record in wanted if not record.captions],
-        remarks=merged.remarks(wanted),
+        remarks=merged.remarks(),
         annotation=files[0],
         annotation_sha256=_sha256(files),
     )
@@ -222,14 +222,14 @@ class _Merged:
             replace(record, person_id=numbers.setdefault(str(record.person_id), len(numbers))) for record in records
         ]
 
-    def remarks(self, records: Iterable[Record]) -> list[str]:
-        """What was mended, of the records that go into the dataset."""
+    def remarks(self) -> list[str]:
+        """What was mended."""
         found = []
         repeated = self._entries - len(self._records)
         if repeated:
             found.append(
-                f"{repeated:,} of {self._entries:,} entries name an image that another entry names, and were put "
-                f"together: {len(self._records):,} images"
+                f"entries that name the image of an earlier entry, and were put together with it: {repeated:,} of "
+                f"{self._entries:,}"
             )
         texts = [record for record in self._records.values() if isinstance(record.person_id, str)]
         if texts:
@@ -237,9 +237,6 @@ class _Merged:
                 f"ids of people are texts, such as '{texts[0].person_id}'; people are numbered in the order of the "
                 "annotation, from 0"
             )
-        blank = [record for record in records if not all(map(str.strip, record.written))]
-        if blank:
-            found.append(f"{len(blank):,} images have a blank caption, which is left out, such as {blank[0].file_path}")
         return found
 
 

@@ -192,7 +192,7 @@ def _kept(entry: Entry, kept: Kept) -> Any:
     try:
         return as_type(value, kept.type)
     except (TypeError, ValueError):
-        raise UserError(f"{entry.where}: '{kept.key}' is not {kept.about}, but {value!r:.100}") from None
+        raise UserError(f"{entry.where}: '{kept.key}' cannot be read as {kept.about}: {value!r:.100}") from None
 
 
 def _first_key(layout: Layout, entry: Entry, keys: tuple[str, ...]) -> str:

@@ -96,9 +96,9 @@ def path_of(value: Any) -> str | None:
 def as_type(value: Any, kind: Any) -> Any:
     """A value as a column's type wants it; None stays None.
 
-    Where a list of structs is wanted, lists within the list are joined; where a list is wanted, a single value becomes
-    one. Where a struct is wanted, a text names its values in their order, with commas between; if their number is
-    another, none of them is known.
+    Where a list of structs is wanted, lists within the list are joined. Where a list is wanted, a single value becomes
+    one; where a list of lists is wanted, so does a plain list. Where a struct is wanted, a text names its values in
+    their order, with commas between; if their number is another, none of them is known.
 
     Args:
         kind: the type, as :mod:`dataset_builders.output.parquet_dataset` writes it.
@@ -109,6 +109,8 @@ def as_type(value: Any, kind: Any) -> Any:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(kind, list):
+        if isinstance(kind[0], list) and isinstance(value, list) and not any(isinstance(each, list) for each in value):
+            value = [value]
         return [as_type(each, kind[0]) for each in _elements(value, kind[0])]
     if isinstance(kind, dict):
         # SYNTH-PEDES writes its attributes as a list of one such text.
@@ -136,6 +138,8 @@ def as_type(value: Any, kind: Any) -> Any:
 def _elements(value: Any, kind: Any) -> list[Any]:
     """The elements of a list whose own type is ``kind``."""
     values = value if isinstance(value, list) else [value]
+    if isinstance(kind, dict) and any(isinstance(each, str) for each in values):
+        raise ValueError(f"{value!r} holds a text where a mapping should be")
     if isinstance(kind, dict) and any(isinstance(each, list) for each in values):
         return [inner for each in values for inner in _elements(each, kind)]
     return values
