@@ -87,7 +87,8 @@ class AnnotatedSet(ImportedSet):
             raise first_error
         sums = "".join(f", annotation {file_sha256(file)[:12]}" for file in self.files)
         self.fingerprint = f"{listed} files, {self._bytes} bytes, {self._sizes.hexdigest()[:12]}{sums}"
-        named = self.files[0] if len(self.files) == 1 else f"{len(self.files)} annotation files"
+        first = self.files[0]
+        named = first if len(self.files) == 1 else first.parent / f"*{first.suffix}"
         respelled = self._tally.check(named, self.fix_paths)
         coverage = coverage_line(named, self._tally.images, len(store), store.found())
         self.told += [line for line in (respelled, coverage) if line is not None]
@@ -100,7 +101,7 @@ class AnnotatedSet(ImportedSet):
         backends = [self.described.written_by(file_name, key) for key in sample.caption_keys]
         self.add(store, listing, sample.captions, backends, sample.written)
         try:
-            size = (self.images / path).stat().st_size
+            size = (self.images / inside(path)).stat().st_size
         except (OSError, ValueError):  # a name with a zero byte is a ValueError
             size = -1
         self._bytes += max(size, 0)
@@ -118,4 +119,9 @@ class AnnotatedSet(ImportedSet):
 
     def contents(self, rows: Iterable[StoredRow]) -> Iterator[tuple[StoredRow, Content]]:
         for row in rows:
-            yield row, partial(file_content, self.images / (row.place or row.name))
+            yield row, partial(file_content, self.images / inside(row.place or row.name))
+
+
+def inside(path: str) -> str:
+    """A path that is missing in the image folder, such that it cannot name a file outside of it."""
+    return path.lstrip("/")

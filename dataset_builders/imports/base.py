@@ -1,5 +1,6 @@
 """What every kind of set offers to an import, whatever form it comes in."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +55,10 @@ class ImportedSet:
         """The images of rows, which come in the order of their numbers."""
         raise NotImplementedError
 
+    def missing(self, store: RowStore) -> int:
+        """How many images the set names that are not there, as far as that is known after :meth:`read`."""
+        return len(store) - store.found()
+
     def add(
         self, store: RowStore, listing: Listing, texts: Sequence[str], backends: Sequence[str], written: Sequence[str]
     ) -> None:
@@ -65,13 +70,14 @@ class ImportedSet:
             backends: who wrote each of them.
             written: all texts as they stand in the set, blank ones included.
         """
+        noise_before = self.captions.noise
         self.captions.blank += len(written) - len(texts)
         for text, backend in zip(texts, backends, strict=True):
             caption = self.captions.usable(text)
             if caption is not None:
                 listing.captions.append((caption, self.caption_backend or backend))
         self.oddities.add(listing.split, listing.known.get("person_id"), written, listing.name)
-        store.add(listing)
+        store.add(dataclasses.replace(listing, noise=self.captions.noise > noise_before))
 
 
 def split_name(value: Any) -> str | None:

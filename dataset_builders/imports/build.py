@@ -13,7 +13,7 @@ from ..luperson_t.columns import columns_of
 from ..report.import_card import ImportFacts, write_import_card
 from .base import ImportedSet
 from .layouts import LAYOUTS
-from .opening import ImportOptions, open_set
+from .opening import ImportOptions, known_sources, open_set
 from .store import RowStore
 from .writing import WrittenRows, check_splits, write_rows
 
@@ -69,29 +69,35 @@ def _import(
 ) -> Imported | None:
     imported.read(store)
     check_splits(store.splits())
-    told = _told_by_reading(imported, store)
+    if not len(store):
+        raise UserError(f"{options.source[0]} names no image; {known_sources(options.layout)}")
+    faults = _faults_of_texts(imported, store)
+    told = [*imported.told, *_merged(store), *faults]
+    if strict:
+        imported.oddities.refuse()
+        missing = imported.missing(store)
+        _refuse(faults + ([f"{missing:,} of the images that it names are missing"] if missing else []))
     settings = {
         "release": imported.fingerprint,
         "license": license_name,
         "layout": options.layout,
         "caption_backend": options.caption_backend,
-        "strict": strict,
+        "caption_columns": list(options.caption_columns),
     }
-    defaults = {"license": DEFAULT_LICENSE, "layout": DEFAULT_LAYOUT, "strict": False}
-    folder = start_output(output, settings, defaults=defaults)
+    # Older versions do not know these. A setting is written only where it is another than theirs.
+    defaults = {"layout": DEFAULT_LAYOUT, "caption_backend": None, "caption_columns": []}
+    settings = {name: value for name, value in settings.items() if value != defaults.get(name, ...)}
+    folder = start_output(output, settings, defaults=defaults | {"license": DEFAULT_LICENSE})
     if folder is None:
         return None
     vocabulary = load_vocabulary()
     columns = {**columns_of(vocabulary), **{name: column.type for name, column in imported.columns.items()}}
     described = LAYOUTS[options.layout]
     try:
-        if strict:
-            imported.oddities.refuse()
-            _refuse(told)
         written = write_rows(folder, columns, imported, store, workers, described.layout.title)
-        told += _told_by_writing(written)
+        left_out = _left_out(written)
         if strict:
-            _refuse(told)
+            _refuse(left_out)
     except BaseException:
         shutil.rmtree(folder)
         raise
@@ -104,50 +110,58 @@ def _import(
         captions=written.captions,
         backends=written.backends,
         rejected=written.rejected,
-        told=told,
+        told=told + left_out,
         odd=imported.oddities.card_section(),
         license=license_name,
     )
     write_import_card(folder, columns, vocabulary, facts)
     finish_output(folder, output)
-    return Imported(written, told + imported.oddities.lines())
+    return Imported(written, told + left_out + imported.oddities.lines())
 
 
-def _refuse(told: Sequence[str]) -> None:
-    """Refuse a set of which something was told."""
-    if told:
-        raise UserError(f"--strict refuses this set: {'; '.join(told)}; mend it, or leave --strict out")
+def _refuse(faults: Sequence[str]) -> None:
+    """Refuse a set that has faults, as ``--strict`` asks for."""
+    if faults:
+        raise UserError(f"--strict refuses this set: {'; '.join(faults)}; mend it, or leave --strict out")
 
 
-def _told_by_reading(imported: ImportedSet, store: RowStore) -> list[str]:
-    """What was mended, merged or left out of the captions."""
+def _merged(store: RowStore) -> list[str]:
+    """What is told of images that are listed several times. A list with one entry for each caption has no fault."""
+    if not store.repeated:
+        return []
+    return [
+        f"listings of an image that was listed before: {store.repeated:,}; such an image is one row with all of its "
+        "captions"
+    ]
+
+
+def _faults_of_texts(imported: ImportedSet, store: RowStore) -> list[str]:
+    """What was mended or left out of what the set says of its images."""
     captions = imported.captions
-    told = list(imported.told)
-    if store.repeated:
-        told.append(
-            f"{store.repeated:,} listings repeat an image that was listed before; each such image is one row with all "
-            "of its captions"
-        )
+    faults = []
     if store.contradicting:
-        told.append(
-            f"{store.contradicting:,} of these say something else of the image than its first listing, which counts"
+        faults.append(
+            f"listings that say something else of an image than an earlier one, which counts: {store.contradicting:,}"
         )
+    overlap = store.in_several_splits()
+    if overlap:
+        faults.append(f"images that are in more than one split, and stay there: {overlap:,}")
     if captions.blank:
-        told.append(f"{captions.blank:,} captions are blank and were left out")
+        faults.append(f"blank captions left out: {captions.blank:,}")
     if captions.noise:
-        told.append(
-            f"{captions.noise:,} captions hold 'description]' or '<', as texts of language models that went wrong do, "
-            f'and were left out; the first is "{captions.noise_example:.80}"'
+        faults.append(
+            f"captions left out that hold 'description]' or '<', as texts of language models that went wrong do: "
+            f'{captions.noise:,}, such as "{captions.noise_example:.80}"'
         )
     if captions.ends:
-        told.append(f'{captions.ends:,} captions end in a literal "/n" or "\\n", which was cut off')
-    return told
+        faults.append(f'captions whose end, a literal "/n" or "\\n", was cut off: {captions.ends:,}')
+    return faults
 
 
-def _told_by_writing(written: WrittenRows) -> list[str]:
-    """What was left out of the images."""
-    told = []
-    if written.rejected:
-        parts = [f"{number:,} {what}" for what, number in sorted(written.refused.items())]
-        told.append(f"{written.rejected:,} images were refused ({', '.join(parts)}), see rejected.jsonl")
-    return told
+def _left_out(written: WrittenRows) -> list[str]:
+    """What is told of images that were refused."""
+    if not written.rejected:
+        return []
+    parts = [f"{number:,} {what}" for what, number in sorted(written.refused.items())]
+    refused = "1 image was" if written.rejected == 1 else f"{written.rejected:,} images were"
+    return [f"{refused} refused ({', '.join(parts)}); rejected.jsonl lists them"]

@@ -75,12 +75,6 @@ class ImportLayout:
 
 
 PERSON_ID = Kept("id", "string", "the set's own number of the person")
-MALS_LABELS = (
-    "27 labels; 1 says, 0 denies and -1 does not know: man, over 18, long hair, no hat, no backpack, no handbag, no "
-    "bag, short sleeves, short lower part, no dress or skirt; upper part not black, white, red, purple, yellow, blue, "
-    "green, gray; lower part not black, white, purple, yellow, blue, green, pink, gray, brown"
-)
-
 LAYOUTS: dict[str, ImportLayout] = {
     "luperson-t": ImportLayout(
         layout=Layout(
@@ -153,12 +147,15 @@ LAYOUTS: dict[str, ImportLayout] = {
             image=("image",),
             kept={
                 "source_id": Kept("image_id", "string", "the set's own id of the image"),
-                "labels": Kept("label", ["int64"], MALS_LABELS),
+                "labels": Kept("label", ["int64"], "the 27 labels: 1 says yes, 0 no, and -1 does not know"),
             },
         ),
         form="files",
         backend="blip",
-        about="images that a diffusion model drew, with texts of BLIP and 27 attribute labels",
+        about="images that a diffusion model drew, with texts of BLIP and labels of 27 attributes. These are: man, "
+        "over 18, long hair, no hat, no backpack, no handbag, no bag, short sleeves, short lower part, no dress or "
+        "skirt; upper part not black, white, red, purple, yellow, blue, green, gray; lower part not black, white, "
+        "purple, yellow, blue, green, pink, gray, brown",
     ),
     "sda": ImportLayout(
         layout=Layout(

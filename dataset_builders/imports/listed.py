@@ -45,9 +45,10 @@ class ListedSet(AnnotatedSet):
         image_column: str | None = None,
         caption_columns: Sequence[str] = (),
     ) -> None:
+        self._delimited = {file: DelimitedFile(file) for file in files if file.suffix.lower() in SUFFIXES}
         columns: dict[str, None] = {}
         for file in files:
-            columns |= dict.fromkeys(_columns_of(file))
+            columns |= dict.fromkeys(self._columns_of(file))
         image = _picked(files[0], columns, [image_column] if image_column else [], IMAGE_KEYS, "images")[:1]
         captions = _picked(files[0], columns, caption_columns, CAPTION_KEYS, "captions")
         split = columns_named(columns, ["split"])
@@ -61,38 +62,34 @@ class ListedSet(AnnotatedSet):
         self.split_key = split[0] if split else "split"
 
     def entries(self, file: Path) -> Iterator[Entry]:
-        return _entries(file)
+        """The rows of a table; a row that cannot be read has the reason, a text, in place of its values."""
+        if file not in self._delimited:
+            yield from read_entries(file, Keys(IMAGE_KEYS, CAPTION_KEYS))
+            return
+        for number, (line, row) in enumerate(self._delimited[file].rows()):
+            if isinstance(row, str):
+                values = row.removeprefix(f"line {line} ")
+            else:
+                values = {name: cell.strip() or None for name, cell in row.items()}
+            yield Entry(f"{file}: line {line}", number, None, values)
+
+    def _columns_of(self, file: Path) -> Iterator[str]:
+        """The names of a table's columns, as far as its first rows tell."""
+        if file in self._delimited:
+            yield from (name for name in self._delimited[file].names if name)
+            return
+        for entry in itertools.islice(self.entries(file), ENTRIES_LOOKED_AT):
+            if isinstance(entry.values, dict):
+                yield from entry.values
 
     def sample(self, entry: Entry) -> Sample:
         values = entry.values
         if isinstance(values, str):
-            raise UserError(f"{entry.where}: {values}")
+            raise UserError(f"{entry.where} {values}")
         if isinstance(values, dict):
             texts = {key: _list_in(values[key]) for key in self.described.layout.captions if key in values}
             entry = dataclasses.replace(entry, values=values | texts)
         return super().sample(entry)
-
-
-def _entries(file: Path) -> Iterator[Entry]:
-    """The rows of a table; a row that cannot be read has the reason, a text, in place of its values."""
-    if file.suffix.lower() not in SUFFIXES:
-        yield from read_entries(file, Keys(IMAGE_KEYS, CAPTION_KEYS))
-        return
-    for number, (line, row) in enumerate(DelimitedFile(file).rows()):
-        values = row
-        if isinstance(row, dict):
-            values = {name: cell.strip() or None for name, cell in row.items()}
-        yield Entry(f"{file}: line {line}", number, None, values)
-
-
-def _columns_of(file: Path) -> Iterator[str]:
-    """The names of a table's columns, as far as its first rows tell."""
-    if file.suffix.lower() in SUFFIXES:
-        yield from (name for name in DelimitedFile(file).names if name)
-        return
-    for entry in itertools.islice(_entries(file), ENTRIES_LOOKED_AT):
-        if isinstance(entry.values, dict):
-            yield from entry.values
 
 
 def _list_in(cell: Any) -> Any:
@@ -115,5 +112,8 @@ def _picked(file: Path, columns: dict[str, None], named: Sequence[str], known: S
     found = list(named) or columns_named(columns, known)
     if not found:
         option = "--image-column" if what == "images" else "--caption-columns"
-        raise UserError(f"{file} has no column of {what} among {', '.join(columns)}; name it with {option}")
+        raise UserError(
+            f"{file} has no column of {what} among {', '.join(columns)}; name it with {option} (the first line of a "
+            "CSV file must name the columns)"
+        )
     return found

@@ -61,7 +61,7 @@ def open_set(options: ImportOptions) -> ImportedSet:
     paths = [Path(source) for source in options.source]
     for path in paths:
         if not path.exists():
-            raise UserError(f"{path} does not exist; {_known(options.layout)}")
+            raise UserError(f"{path} does not exist; {known_sources(options.layout)}")
     if described.form == "tar":
         return _open_tars(described, options, paths)
     if options.layout == "luperson-t":
@@ -71,7 +71,7 @@ def open_set(options: ImportOptions) -> ImportedSet:
     return _open_annotation(described, options, paths)
 
 
-def _known(layout: str) -> str:
+def known_sources(layout: str) -> str:
     """The end of a sentence: what a layout takes."""
     if layout == "luperson-t":
         return "give the JSON list of {file_path, captions}, or the folder of LUPerson_*.arrow files"
@@ -106,13 +106,13 @@ def _open_annotation(described: ImportLayout, options: ImportOptions, paths: Seq
             found = tables or find_annotation(layout, path)
         elif described.form == "files" and path.suffix.lower() in OTHER_FORMS:
             raise UserError(
-                f"{path} is not the annotation of {layout.title}; {_known(options.layout)}, or read it with --layout "
-                f"{OTHER_FORMS[path.suffix.lower()]}"
+                f"{path} is not the annotation of {layout.title}; {known_sources(options.layout)}, or read it with "
+                f"--layout {OTHER_FORMS[path.suffix.lower()]}"
             )
         files += found
         if not found:
             released = f"the {layout.title} that was released" if options.layout == "luperson-t" else layout.title
-            raise UserError(f"{path} is not {released}; {_known(options.layout)}")
+            raise UserError(f"{path} is not {released}; {known_sources(options.layout)}")
     images = _images_of(described, options, paths[0], files[0])
     if described.form == "table":
         return ListedSet(
@@ -171,7 +171,7 @@ def _open_tars(described: ImportLayout, options: ImportOptions, paths: Sequence[
             )
     archives = _files(paths, "*.tar")
     if not archives:
-        raise UserError(f"{paths[0]} holds no tar file; {_known(options.layout)}")
+        raise UserError(f"{paths[0]} holds no tar file; {known_sources(options.layout)}")
     backend = options.caption_backend or described.backend
     return TarSet(archives, backend, *([options.caption_columns] if options.caption_columns else []))
 

@@ -22,8 +22,9 @@ CACHE_KIB = 8_192
 ROWS_A_TRANSACTION = 10_000
 TABLES = """
 CREATE TABLE rows (
-    number INTEGER PRIMARY KEY, key TEXT UNIQUE, file INTEGER, split TEXT, name TEXT, short TEXT, place TEXT,
-    captions TEXT, known TEXT, repeated INTEGER DEFAULT 0
+    number INTEGER PRIMARY KEY, key TEXT, file INTEGER, split TEXT, name TEXT, short TEXT, place TEXT,
+    captions TEXT, known TEXT, noise INTEGER, repeated INTEGER DEFAULT 0,
+    UNIQUE (key, split)
 );
 CREATE TABLE refused (name TEXT, reason TEXT);
 CREATE TABLE repeats (row INTEGER, file INTEGER, captions TEXT);
@@ -45,6 +46,7 @@ class Listing:
         place: where its bytes are, for whoever reads them; None if they are nowhere.
         captions: pairs of a text and the name of who wrote it.
         known: column -> what else the set says of the image.
+        noise: whether a text was left out that was no caption, and not blank.
         short: its id in the dataset, if no other image has the same; None: the name without suffix.
     """
 
@@ -56,6 +58,7 @@ class Listing:
     place: str | None
     captions: Captions
     known: dict[str, Any] = field(default_factory=dict)
+    noise: bool = False
     short: str | None = None
 
 
@@ -70,6 +73,7 @@ class StoredRow:
     place: str | None
     captions: Captions
     known: dict[str, Any]
+    noise: bool
 
 
 class RowStore:
@@ -107,16 +111,16 @@ class RowStore:
             os.unlink(self._path)
 
     def __len__(self) -> int:
-        """The number of distinct images."""
+        """The number of distinct images; one that is in two splits counts twice."""
         (count,) = self._one("SELECT count(*) FROM rows")
         return count
 
     def add(self, listing: Listing) -> None:
-        """Keep a listing, or put its captions behind those of an earlier listing of the same image."""
+        """Keep a listing, or put its captions behind those of an earlier one of the same image in the same split."""
         with self._told():
             added = self._rows.execute(
-                "INSERT OR IGNORE INTO rows (number, key, file, split, name, short, place, captions, known) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO rows (number, key, file, split, name, short, place, captions, known, noise) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     listing.number,
                     listing.key,
@@ -127,6 +131,7 @@ class RowStore:
                     listing.place,
                     json.dumps(listing.captions),
                     json.dumps(listing.known),
+                    listing.noise,
                 ),
             ).rowcount
             if not added:
@@ -138,7 +143,9 @@ class RowStore:
                 self._since_commit = 0
 
     def _add_to_earlier(self, listing: Listing) -> None:
-        number, file, known = self._one("SELECT number, file, known FROM rows WHERE key = ?", listing.key)
+        number, file, known = self._one(
+            "SELECT number, file, known FROM rows WHERE key = ? AND split = ?", listing.key, listing.split
+        )
         in_same_file = file == listing.file or self._one(
             "SELECT 1 FROM repeats WHERE row = ? AND file = ?", number, listing.file
         )
@@ -148,7 +155,10 @@ class RowStore:
         if any(earlier.get(name) not in (None, value) for name, value in told.items()):
             self.contradicting += 1
         known_now = told | {name: value for name, value in earlier.items() if value is not None}
-        self._rows.execute("UPDATE rows SET repeated = 1, known = ? WHERE number = ?", (json.dumps(known_now), number))
+        self._rows.execute(
+            "UPDATE rows SET repeated = 1, known = ?, place = coalesce(place, ?), noise = noise OR ? WHERE number = ?",
+            (json.dumps(known_now), listing.place, listing.noise, number),
+        )
         self._rows.execute("INSERT INTO repeats VALUES (?, ?, ?)", (number, listing.file, json.dumps(listing.captions)))
 
     def refuse(self, name: str, reason: str) -> None:
@@ -165,6 +175,11 @@ class RowStore:
         (count,) = self._one("SELECT count(*) FROM rows WHERE place IS NOT NULL")
         return count
 
+    def in_several_splits(self) -> int:
+        """The number of images that are listed in more than one split. They are a row in each."""
+        (count,) = self._one("SELECT count(*) FROM (SELECT 1 FROM rows GROUP BY key HAVING count(*) > 1)")
+        return count
+
     def splits(self) -> dict[str, int]:
         """Split -> number of its images, in the order in which the set names the splits."""
         found = self._rows.execute("SELECT split, count(*) FROM rows GROUP BY split ORDER BY min(number)")
@@ -176,15 +191,15 @@ class RowStore:
             if self._ids is None:
                 self._ids = self._unique_ids()
             rows = self._rows.execute(
-                f"SELECT number, name, {self._ids}, place, captions, known, repeated FROM rows "
+                f"SELECT number, name, {self._ids}, place, captions, known, noise, repeated FROM rows "
                 "WHERE split = ? ORDER BY number",
                 (split,),
             )
-        for number, name, image_id, place, captions, known, repeated in rows:
+        for number, name, image_id, place, captions, known, noise, repeated in rows:
             texts = [tuple(pair) for pair in json.loads(captions)]
             if repeated:
                 texts = self._with_repeats(number, texts)
-            yield StoredRow(number, split, name, image_id, place, texts, json.loads(known))
+            yield StoredRow(number, split, name, image_id, place, texts, json.loads(known), bool(noise))
 
     def _with_repeats(self, number: int, captions: Captions) -> Captions:
         """The captions of all listings; a pair that was there already is not put there again."""

@@ -21,6 +21,7 @@ from modeling_unipt.sources.reading import fingerprint
 from ..output.parquet_dataset import ColumnType
 from ..records.paths import ImageFolder, PathTally, coverage_line
 from ..records.values import as_type, texts_of
+from .annotated import inside
 from .base import Content, FurtherColumn, ImportedSet, split_name
 from .layouts import CAPTION_KEYS, IMAGE_KEYS, columns_named
 from .store import Listing, RowStore, StoredRow
@@ -157,13 +158,13 @@ class TableSet(ImportedSet):
         digest.update(repr((key, split, written, known)).encode("utf-8", "backslashreplace"))
         is_file = self._ids_are_files or (self._tally is not None and own_id is None)
         short = str(PurePosixPath(name).with_suffix("")) if is_file and PurePosixPath(name).name else name
-        listing = Listing(number, key, file_number, split, name, place, [], known, short)
+        listing = Listing(number, key, 0, split, name, place, [], known, short=short)
         self.add(store, listing, texts, [self.caption_backend or ""] * len(texts), written)
 
     def contents(self, rows: Iterable[StoredRow]) -> Iterator[tuple[StoredRow, Content]]:
         if self.images is not None:
             for row in rows:
-                yield row, partial(file_content, self.images / (row.place or row.name))
+                yield row, partial(file_content, self.images / inside(row.place or row.name))
             return
         cells = iter(())
         number = -1

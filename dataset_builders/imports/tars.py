@@ -90,7 +90,7 @@ class TarSet(ImportedSet):
                 known["set_metadata"] = text
         key = f"{archive_number}\0{stem}"
         name = f"{readable(archive.stem)}/{stem}"
-        listing = Listing(number, key, kind, split_of_file(archive) or "train", name, place, [], known, stem)
+        listing = Listing(number, key, kind, split_of_file(archive) or "train", name, place, [], known, short=stem)
         self.add(store, listing, found.texts, [self.caption_backend or ""] * len(found.texts), found.written)
 
     def _in_json(self, text: str) -> Texts:

@@ -20,6 +20,7 @@ from .base import Content, ImportedSet
 from .store import RowStore, StoredRow
 
 NO_CAPTION = "has no caption"
+NO_CAPTION_BUT_NOISE = "has no caption, but texts that describe nothing"
 READ_AHEAD = 192
 MOST_SPLITS = 12
 
@@ -32,7 +33,7 @@ class WrittenRows:
         sizes: split -> its size.
         captions: number of all captions.
         backends: who wrote captions -> how many.
-        refused: what was refused -> how many: "without caption", "without image" or "broken entries".
+        refused: why images, and entries that name none, were left out -> how many.
     """
 
     sizes: dict[str, SplitSize] = field(default_factory=dict)
@@ -81,7 +82,7 @@ def write_rows(
     ):
         for name, reason in store.refused():
             _reject(rejected, name, reason)
-            written.refused["broken entries"] += 1
+            written.refused["in a broken entry"] += 1
         for split, images in splits.items():
             size = SplitSize(num_bytes=0, num_examples=0)
             first_refusal = None
@@ -91,7 +92,7 @@ def write_rows(
                     for row, image in itertools.islice(rows, SHARD_ROWS):
                         if isinstance(image, str):
                             _reject(rejected, row.name, image)
-                            kind = "without image" if row.captions else "without caption"
+                            kind = "whose image is missing or unreadable" if row.captions else "without a caption"
                             written.refused[kind] += 1
                             first_refusal = first_refusal or (row.name, image)
                         else:
@@ -118,7 +119,7 @@ def _read(
     def read(item: tuple[StoredRow, Content]) -> tuple[StoredRow, SourceImage | str]:
         row, content = item
         if not row.captions:
-            return row, NO_CAPTION
+            return row, NO_CAPTION_BUT_NOISE if row.noise else NO_CAPTION
         try:
             return row, read_source_image(*content())
         except UnreadableImage as refusal:

@@ -313,7 +313,7 @@ def _of_mapping(pairs: Iterable[tuple[str, Any]], keys: Keys) -> Iterator[tuple[
 
 def _unfolded(where: str, group: str | None, values: Any, keys: Keys) -> Iterator[tuple[str, str | None, Any]]:
     """An element of a list: an entry, or a mapping from paths to captions."""
-    if isinstance(values, dict) and values and not _is_entry(values, keys) and all(map(_is_image_name, values)):
+    if isinstance(values, dict) and values and not _is_entry(values, keys) and _are_of_paths(values, keys):
         for key, value in values.items():
             yield where, group, _with_path(key, value, keys)
     else:
@@ -324,13 +324,22 @@ def _with_path(key: str, value: Any, keys: Keys) -> Any:
     """The entry that stands under a key, which is the path of its image unless the entry names one itself."""
     if not isinstance(value, dict):
         return {keys.image[0]: key, keys.captions[0]: value}
-    if _is_entry(value, keys) or not _is_image_name(key):
+    if _is_entry(value, keys) or not (_is_image_name(key) or _holds_captions(value, keys)):
         return value
     return {keys.image[0]: key, **value}
 
 
 def _is_entry(value: Any, keys: Keys) -> bool:
     return isinstance(value, dict) and any(key in value for key in keys.image)
+
+
+def _holds_captions(value: Any, keys: Keys) -> bool:
+    return isinstance(value, dict) and any(key in value for key in keys.captions)
+
+
+def _are_of_paths(values: dict[str, Any], keys: Keys) -> bool:
+    """Whether the keys of a mapping are paths of images, with their suffixes or with captions under them."""
+    return all(map(_is_image_name, values)) or all(_holds_captions(value, keys) for value in values.values())
 
 
 def _is_image_name(key: str) -> bool:
