@@ -14,8 +14,8 @@ from .user_errors import UserError
 logger = logging.getLogger(__name__)
 THUMBNAILS_OF_WINDOWS = "thumbs.db"
 # What is left out, as it is told behind "3 files".
-_MACOS = "that macOS makes beside other files (__MACOSX, ._*)"
-_THUMBNAILS = "that are thumbnails (@eaDir, thumbnails, *_thumb)"
+_MACOS = "made by macOS (__MACOSX, ._*)"
+_THUMBNAILS = "holding thumbnails (@eaDir, thumbs, *_thumb)"
 _WASTE = "in a waste bin"
 _COPIES = "in the hidden folder of a program (.git, .ipynb_checkpoints)"
 # Names of folders, in lower case.

@@ -1,7 +1,7 @@
 """The formats of images that are read: their suffixes, and whether a decoder for them is there."""
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from PIL import features
 
@@ -35,8 +35,10 @@ DECODERS = {
 }
 
 
-def _rare_formats() -> Iterable[str]:
-    """The formats of :data:`DECODERS` that can be decoded here, by Pillow or by a package that adds them to it."""
+def decodable_formats() -> Iterator[str]:
+    """The formats that are read here, as Pillow calls them. Packages that add some to Pillow are made known to it."""
+    # Formats are listed because Pillow knows more, and starts Ghostscript to read one of them (EPS).
+    yield from ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
     # Versions before 11.3 do not know the word, and warn of it.
     if "avif" in features.modules and features.check("avif"):
         yield "AVIF"
@@ -48,14 +50,14 @@ def _rare_formats() -> Iterable[str]:
     except ImportError:
         pass
     try:
+        # Importing it is what makes it known.
         importlib.import_module("pillow_jxl")
         yield "JXL"
     except ImportError:
         pass
 
 
-# Formats are listed because Pillow knows more, and starts Ghostscript to read one of them (EPS).
-IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", *_rare_formats())
+IMAGE_FORMATS = tuple(decodable_formats())
 
 
 def format_without_decoder(head: bytes) -> str | None:

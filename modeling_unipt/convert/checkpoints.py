@@ -44,10 +44,10 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # SafetensorError, UnpicklingError, RuntimeError, EOFError, BadZipFile and others.
+        refuse_stand_in(path)
         if path.suffix != ".safetensors" and any(sign in str(error) for sign in SIGNS_OF_CODE):
             raise UserError(
                 f"checkpoint {path} holds more than tensors, which only running code that comes with it would read, so "
                 "it is refused; where it comes from a source you trust, save its state_dict alone and convert that"
             ) from None
-        refuse_stand_in(path)
         raise UserError(f"checkpoint {path} cannot be read: {first_line(error)}") from None
