@@ -4,13 +4,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as parquet
 
+from modeling_unipt.common.stand_ins import refuse_stand_in
 from modeling_unipt.common.user_errors import UserError
+from modeling_unipt.sources.saved import is_saved_dataset, saved_splits
 
 from ..divide.vocabulary import Chosen, Truth, Vocabulary
+
+if TYPE_CHECKING:
+    import datasets
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,22 @@ def read_dataset(
         UserError: a file is missing or not what it should be, or an image of the dataset is not in the truth.
     """
     shards = sorted(Path(folder).glob("data/*.parquet"))
-    if not shards:
-        raise UserError(f"{folder} holds no data/*.parquet; give a folder written by dataset_builders.luperson_t")
+    if not shards and not is_saved_dataset(folder):
+        raise UserError(
+            f"{folder} holds no data/*.parquet; give a folder written by dataset_builders.luperson_t, or saved from "
+            "such a one with save_to_disk"
+        )
     truth = read_truth(truth_path)
     columns = ["image_id", "attributes"]
     if probabilities:
         columns.append("attribute_probabilities")
     rows = []
-    for shard in shards:
-        rows += _read_rows(shard, columns)
+    if is_saved_dataset(folder):
+        for split in saved_splits(folder).values():
+            rows += _saved_rows(folder, split, columns)
+    else:
+        for shard in shards:
+            rows += _read_rows(shard, columns)
     if not rows:
         raise UserError(f"{folder} holds no images")
     # The builder's option --without leaves attributes out of every row alike.
@@ -70,10 +82,17 @@ def read_dataset(
     return LabelledDataset(said, matched, vocabulary, stored)
 
 
+def _saved_rows(folder: Path | str, split: "datasets.Dataset", columns: list[str]) -> list[dict[str, Any]]:
+    if not set(columns) <= set(split.column_names):
+        raise UserError(f"{folder} lacks the columns {' and '.join(columns)}; is it a LUPerson-T dataset?")
+    return split.select_columns(columns).to_list()
+
+
 def _read_rows(shard: Path, columns: list[str]) -> list[dict[str, Any]]:
     try:
         table = parquet.read_table(shard, columns=columns)
     except (OSError, ValueError) as error:
+        refuse_stand_in(shard)
         raise UserError(f"{shard} cannot be read ({type(error).__name__})") from None
     # A column that is missing is silently left out.
     if table.column_names != columns:
@@ -94,6 +113,7 @@ def read_truth(path: Path | str) -> dict[str, Truth]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"truth file {path} cannot be read ({type(error).__name__})") from None
     except (ValueError, KeyError, TypeError) as error:
+        refuse_stand_in(path)
         raise UserError(
             f"truth file {path} must hold lines like "
             f'{{"file_name": ..., "attributes": {{...}}}} ({type(error).__name__}: {error})'

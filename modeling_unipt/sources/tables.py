@@ -13,10 +13,12 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from ..common.image_files import UnreadableImage
+from ..common.stand_ins import refuse_stand_in
 from ..common.user_errors import UserError, first_line
 from .base import Source
 from .columns import columns_to_know, known_columns
 from .reading import MAX_BYTES, readable, unique_ids
+from .saved import saved_splits
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -26,15 +28,19 @@ CHUNK_ROWS = 16
 CHUNKS_KEPT = 8
 RENAME_IT = "rename the column of the person crops to 'image'"
 
-Cell = Mapping[str, Any] | bytes | None
-"""What stands in a column of images: {"bytes", "path"}, or bytes alone, or nothing."""
+# Columns of text that name image files, if no column holds images themselves; the first one that is there does.
+PATH_COLUMNS = ("image", "image_path", "img_path", "file_path", "file_name")
+
+Cell = Mapping[str, Any] | bytes | str | None
+"""What stands in a column of images: {"bytes", "path"}, or bytes alone, or the path of an image file, or nothing."""
 
 
 def image_column(schema: pyarrow.Schema, where: Path | str, wanted: str | None = None, remedy: str = RENAME_IT) -> str:
     """The name of the column that holds images: ``wanted``, else the one called "image", else the only one.
 
     Args:
-        schema: images are a struct of bytes and path, as ``datasets`` stores them, or, without any such column, binary.
+        schema: images are a struct of bytes and path, as ``datasets`` stores them, or, without any such column, binary,
+            or, without these, paths of image files in one of :data:`PATH_COLUMNS` or in ``wanted``.
         where: what the user named.
         remedy: what the user can do about several columns.
     Raises:
@@ -42,19 +48,22 @@ def image_column(schema: pyarrow.Schema, where: Path | str, wanted: str | None =
     """
     structs = []
     binaries = []
+    texts = []
     for field in schema:
         if pyarrow.types.is_struct(field.type) and {"bytes", "path"} <= {inner.name for inner in field.type}:
             structs.append(field.name)
         elif pyarrow.types.is_binary(field.type) or pyarrow.types.is_large_binary(field.type):
             binaries.append(field.name)
+        elif pyarrow.types.is_string(field.type) or pyarrow.types.is_large_string(field.type):
+            texts.append(field.name)
     if wanted is not None:
-        if wanted not in structs + binaries:
+        if wanted not in structs + binaries + texts:
             told = ", ".join(structs + binaries) or "none"
             raise UserError(f"column {wanted} of {where} holds no images; those do: {told}")
         return wanted
     if "image" in structs + binaries:
         return "image"
-    found = structs or binaries
+    found = structs or binaries or [name for name in PATH_COLUMNS if name in texts][:1]
     if not found:
         raise UserError(f"{where} has no column of images among {', '.join(schema.names)}")
     if len(found) > 1:
@@ -62,24 +71,40 @@ def image_column(schema: pyarrow.Schema, where: Path | str, wanted: str | None =
     return found[0]
 
 
-def _content(value: Cell, fallback: str) -> tuple[bytes, str]:
-    """The bytes and the name of the image in a cell; ``fallback`` is its name, without suffix, if the cell has none."""
+def _content(value: Cell, fallback: str, folders: Sequence[str] = ("",)) -> tuple[bytes, str]:
+    """The bytes and the name of the image in a cell.
+
+    Args:
+        fallback: its name, without suffix, if the cell has none.
+        folders: what a path in the cell may be relative to; "" is the working folder.
+    """
+    data = None
+    path = None
     if isinstance(value, Mapping):
         data = value.get("bytes")
         path = value.get("path")
+    elif isinstance(value, str):
+        path = value
     else:
         data = value
-        path = None
-    if data is None and path and os.path.isfile(path):
-        try:
-            with open(path, "rb") as file:
-                # One byte more than is allowed shows that the image is too large.
-                data = file.read(min(os.path.getsize(path), MAX_BYTES + 1))
-        except OSError as error:
-            raise UnreadableImage(f"cannot be read ({error.strerror or type(error).__name__})") from None
+    if data is None and path:
+        files = (_file_bytes(os.path.join(folder, path)) for folder in folders)
+        data = next((found for found in files if found is not None), None)
     if data is None:
         raise UnreadableImage(f"{path} is named and its bytes are not stored" if path else "no image in this row")
     return data, Path(path).name if path else f"{fallback}.jpg"
+
+
+def _file_bytes(path: str) -> bytes | None:
+    """The bytes of a file, or None if there is no such file."""
+    try:
+        if not os.path.isfile(path):
+            return None
+        with open(path, "rb") as file:
+            # One byte more than is allowed shows that the image is too large.
+            return file.read(min(os.path.getsize(path), MAX_BYTES + 1))
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        raise UnreadableImage(f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})") from None
 
 
 def _row_ids(columns: Iterable[tuple[str, Sequence[Any] | None, int]]) -> list[str]:
@@ -154,6 +179,7 @@ class ParquetSource(Source):
                     column = image_column(schema, file)
                     ids = opened.read(["image_id"])["image_id"].to_pylist() if "image_id" in schema.names else None
             except (OSError, pyarrow.ArrowException) as error:
+                refuse_stand_in(file)
                 raise UserError(f"{file} cannot be read as Parquet ({type(error).__name__}: {error})") from None
             digest.update(f"{readable(file.name)}\0{column}\0{file.stat().st_size}\0".encode() + _footer(file))
             columns.append((readable(file.stem), ids, facts.num_rows))
@@ -171,7 +197,8 @@ class ParquetSource(Source):
             if position not in self._rows:
                 self._read_up_to(position)
             value = self._rows[position]
-        return _content(value, self.ids[position])
+        file = self.files[bisect_right(self.first_rows, position) - 1]
+        return _content(value, self.ids[position], (os.path.dirname(file), self.path, ""))
 
     def columns(self) -> pyarrow.Table:
         tables = []
@@ -307,15 +334,7 @@ class DatasetSource(Source):
         Raises:
             UserError: it cannot be loaded.
         """
-        try:
-            from datasets import load_from_disk
-        except ImportError:
-            raise UserError(f"{path} is a saved dataset; to read it, run: pip install 'unipt[data]'") from None
-        try:
-            loaded = load_from_disk(str(path))
-        except Exception as error:  # missing and broken files raise many kinds
-            raise UserError(f"{path} cannot be read as a saved dataset ({type(error).__name__}: {error})") from None
-        return cls(path, _one_split(loaded if isinstance(loaded, dict) else {"train": loaded}, split, path))
+        return cls(path, _one_split(saved_splits(path), split, path))
 
 
 def _one_split(parts: "Mapping[str, Dataset]", split: str | None, where: Path | str) -> "Mapping[str, Dataset]":
