@@ -4,6 +4,10 @@ Every caption of the split is a query, and every image of the split is in the ga
 cosine; ties go to the lower gallery index. A dataset needs the columns `image`, `captions` and `person_id`, as
 `python -m dataset_builders.benchmarks` writes them.
 
+A dataset with the splits `query` and `gallery`, as of ITCPR, is searched by an image with words. The embedding of such
+a query is the weighted mean of both unit embeddings, with the weight --image-weight for the image. A hit is an image
+with the query's `instance_id`; the others, which nobody seeks, are in the gallery as distractors.
+
     python train/evaluate_retrieval.py --model unipt/unipt-tiny --dataset cuhk-pedes --output results.json
 
 Direct transfer, fine-tuned and cross-domain at once, beside CLIP, as a Markdown table:
@@ -39,6 +43,13 @@ class EvaluateArguments:
     direction: Literal["text-to-image", "image-to-text", "both"] = field(
         default="text-to-image", metadata={"help": "which side is the query, and which the gallery"}
     )
+    image_weight: float = field(
+        default=0.5,
+        metadata={
+            "help": "of datasets whose queries are an image with words: weight of the image, from 0 (words alone) to 1 "
+            "(image alone); the words have the rest"
+        },
+    )
     average_precision: Literal["mean", "trapezoidal"] = field(
         default="mean", metadata={"help": "mean is IRRA's; trapezoidal is LGUR's, which is larger: do not mix them"}
     )
@@ -66,6 +77,8 @@ def check(arguments: EvaluateArguments) -> None:
         value = getattr(arguments, name)
         if value < least:
             raise UserError(f"--{name.replace('_', '-')} {value} must be at least {least}")
+    if not 0 <= arguments.image_weight <= 1:
+        raise UserError(f"--image-weight {arguments.image_weight:g} must lie between 0 and 1")
     if arguments.contact_sheet:
         check_sheet_path(arguments.contact_sheet)
 
@@ -78,14 +91,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     import torch
 
     from modeling_unipt.precision import pick_dtype
-    from unipt_train.data.loading import load_rows
+    from unipt_train.data.loading import load_splits, rows_of
+    from unipt_train.evaluation import composed
     from unipt_train.evaluation.measure import embed_rows, measure, training_setting
     from unipt_train.evaluation.models import BaselineProcessor, count_truncated, load_model, text_limit
     from unipt_train.evaluation.query_sheet import write_query_sheet
     from unipt_train.metrics.person_retrieval.person_retrieval import DIRECTIONS
 
     # Everything is loaded before anything is measured, so that a mistyped last name costs no hour of embedding.
-    splits = {name: load_rows(name, arguments.split, ["image", "captions", "person_id"]) for name in arguments.dataset}
+    tables = {}
+    for name in arguments.dataset:
+        splits = load_splits(name)
+        if composed.is_composed(splits, arguments.split):
+            tables[name] = composed.composed_rows(splits, name)
+            if arguments.direction != "text-to-image":
+                raise UserError(
+                    f"dataset '{name}' is searched by an image with words, and --direction {arguments.direction} asks "
+                    "for another direction; leave it out, or measure that dataset alone"
+                )
+        else:
+            tables[name] = rows_of(splits, name, arguments.split, ["image", "captions", "person_id"])
     models = {name: load_model(name) for name in arguments.model}
     device = torch.device("cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu")
     dtype = str(pick_dtype(arguments.dtype, device)).removeprefix("torch.")
@@ -94,21 +119,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, (model, processor) in models.items():
         # Only the model that is measured lies in the GPU's memory.
         model.to(device).float()
-        for dataset, rows in splits.items():
-            embedded = embed_rows(model, processor, rows, arguments.batch_size, dtype)
+        for dataset, rows in tables.items():
+            about = {}
+            of_dataset = directions
+            if isinstance(rows, composed.ComposedRows):
+                embedded = composed.embed_composed(
+                    model, processor, rows, arguments.image_weight, arguments.batch_size, dtype
+                )
+                about["image_weight"] = arguments.image_weight
+                of_dataset = [composed.DIRECTION]
+                split = composed.QUERY
+                rows = rows.gallery
+            else:
+                embedded = embed_rows(model, processor, rows, arguments.batch_size, dtype)
+                split = arguments.split
             is_baseline = isinstance(processor, BaselineProcessor)
-            about = {
+            about |= {
                 "model": name,
                 "dataset": dataset,
-                "split": arguments.split,
+                "split": split,
                 "setting": "baseline" if is_baseline else training_setting(name, dataset),
                 "benchmark": benchmark_title(dataset),
                 "average_precision": arguments.average_precision,
                 "dtype": dtype,
                 "text_limit": text_limit(processor),
                 "captions_truncated": count_truncated(processor, embedded.captions),
+                "blank_captions": embedded.blank_captions,
             }
-            for direction in directions:
+            for direction in of_dataset:
                 metrics = measure(embedded, direction, arguments.average_precision, arguments.bootstrap, arguments.seed)
                 records.append(about | {"direction": direction} | metrics)
         model.to("cpu")

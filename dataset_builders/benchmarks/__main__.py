@@ -7,11 +7,12 @@
     python -m dataset_builders.benchmarks ufine3c --source UFine3C --output ufine3c
     python -m dataset_builders.benchmarks iiitd-20k --source IIITD-20K --output iiitd-20k
     python -m dataset_builders.benchmarks chatpedes --source ChatPedes --output chatpedes
+    python -m dataset_builders.benchmarks itcpr --source ITCPR --output itcpr
 
 Each row is one image: ``image``, ``image_id``, ``person_id``, ``captions``, ``file_path``. The numbers of people,
 images and captions of each split must be the published ones. ``--splits test`` reads that split alone. With
 ``--allow-partial`` other numbers are accepted, and the console and the card say of each split whether scores on it are
-comparable with published ones.
+comparable with published ones. ITCPR, whose queries are an image with words, has the splits ``query`` and ``gallery``.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import UserError, run_command
 
 from .build import BenchmarkOptions, build
+from .composed import NAME as COMPOSED
+from .composed import TITLE, build_composed
 from .layouts import LAYOUTS, SPLITS
 
 
@@ -36,18 +39,23 @@ def parse(argv: Sequence[str] | None = None) -> BenchmarkOptions:
         epilog="example: python -m dataset_builders.benchmarks cuhk-pedes --source CUHK-PEDES --output cuhk-pedes",
     )
     commands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    for name, layout in LAYOUTS.items():
-        summary = f"{layout.title}: {layout.annotations[0]} beside {layout.images[0] or 'images'}/"
+    summaries = {
+        name: f"{layout.title}: {layout.annotations[0]} beside {layout.images[0] or 'images'}/"
+        for name, layout in LAYOUTS.items()
+    }
+    summaries[COMPOSED] = f"{TITLE}, whose queries are an image with words: query.json and gallery.json"
+    for name, summary in summaries.items():
         command = commands.add_parser(name, help=summary, description=f"{summary}.")
         command.add_argument("--source", required=True, help="folder of the benchmark as its authors ship it")
         command.add_argument("--output", required=True, help="folder for the dataset; must be new")
-        command.add_argument(
-            "--splits",
-            nargs="+",
-            choices=SPLITS,
-            default=(),
-            help="read these splits alone; the others may be incomplete or missing (default: all)",
-        )
+        if name != COMPOSED:
+            command.add_argument(
+                "--splits",
+                nargs="+",
+                choices=SPLITS,
+                default=(),
+                help="read these splits alone; the others may be incomplete or missing (default: all)",
+            )
         command.add_argument(
             "--allow-partial",
             action="store_true",
@@ -90,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: see :func:`parse` and :func:`dataset_builders.benchmarks.build.build`.
     """
     options = parse(argv)
-    copy = build(options)
+    copy = build_composed(options) if options.benchmark == COMPOSED else build(options)
     if copy is None:
         return
     parts = [

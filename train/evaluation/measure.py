@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from datasets import Dataset
 from transformers import PreTrainedModel
 
+from modeling_unipt.captions_unipt import normal_caption
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.embedding import by_length, embed_images, embed_texts
 from modeling_unipt.image_processing_unipt import to_rgb
@@ -28,6 +29,8 @@ class Embedded:
         image_embeds: (images, D) float32, rows of length 1.
         image_person_ids: (images,) the person whom each image shows.
         captions: the texts, in the order of ``text_embeds``.
+        blank_captions: captions of the split that hold no text, and are no queries.
+        query_people: (captions,) whom each query shows, where ``text_person_ids`` are those of what is sought instead.
     """
 
     text_embeds: np.ndarray
@@ -35,6 +38,8 @@ class Embedded:
     image_embeds: np.ndarray
     image_person_ids: np.ndarray
     captions: list[str]
+    blank_captions: int = 0
+    query_people: np.ndarray | None = None
 
 
 def embed_rows(
@@ -62,10 +67,13 @@ def embed_rows(
     captions = []
     text_person_ids = []
     image_person_ids = []
+    blank = 0
     for record in rows.select_columns(["captions", "person_id"]):
         image_person_ids.append(record["person_id"])
-        captions += record["captions"]
-        text_person_ids += [record["person_id"]] * len(record["captions"])
+        told = [caption for caption in record["captions"] if normal_caption(caption)]
+        captions += told
+        text_person_ids += [record["person_id"]] * len(told)
+        blank += len(record["captions"]) - len(told)
     if not captions:
         raise UserError("none of the images has a caption, so there is nothing to search by")
     processes = accelerator.num_processes if accelerator else 1
@@ -82,7 +90,7 @@ def embed_rows(
     image_embeds = embed_images(model, processor, images, batch_size, total, dtype)
     text_embeds = _whole(text_embeds, own_captions, len(captions), accelerator)
     image_embeds = _whole(image_embeds, own_images, len(rows), accelerator)
-    return Embedded(text_embeds, np.array(text_person_ids), image_embeds, np.array(image_person_ids), captions)
+    return Embedded(text_embeds, np.array(text_person_ids), image_embeds, np.array(image_person_ids), captions, blank)
 
 
 def share_of_batches(indices: Sequence[int], batch_size: int, process: int, processes: int) -> list[int]:
@@ -113,7 +121,7 @@ def measure(
     """The metrics of an embedded split.
 
     Args:
-        direction: "text-to-image" (captions are the queries, images the gallery) or "image-to-text".
+        direction: "image-to-text", or else the texts, or texts with images, are the queries.
         average_precision: "mean" or "trapezoidal"; see the metric's own description.
         bootstrap: how often people are drawn for the confidence intervals; 0 gives none.
         seed: seed of these draws.
@@ -131,13 +139,13 @@ def measure(
         queries, gallery = gallery, queries
     scores = query_scores(*queries, *gallery)
     values = per_query_percent(scores, average_precision)
-    query_person_ids = queries[1]
+    query_people = queries[1] if embedded.query_people is None else embedded.query_people
     metrics = {name: float(of_queries.mean()) for name, of_queries in values.items()}
     return metrics | {
-        "intervals": identity_intervals(values, query_person_ids, bootstrap, seed),
-        "queries": len(query_person_ids),
+        "intervals": identity_intervals(values, query_people, bootstrap, seed),
+        "queries": len(query_people),
         "gallery": len(gallery[1]),
-        "identities": len(np.unique(query_person_ids)),
+        "identities": len(np.unique(query_people)),
         "queries_without_match": int(np.sum(scores["first_rank"] == 0)),
     }
 
