@@ -129,15 +129,18 @@ def check_images(benchmark: Benchmark, allow_partial: bool) -> list[Record]:
     """
     missing = [record for record in benchmark.records if not record.is_there]
     there = len(missing) < len(benchmark.records)
-    if missing and not (allow_partial and there):
-        complete = [split for split in benchmark.splits if all(split != record.split for record in missing)]
-        alone = f" take what is complete by --splits {' '.join(complete)}," if complete else ""
-        hint = f"; complete the images,{alone} or pass --allow-partial to go on without them" if there else ""
-        raise UserError(
-            f"{len(missing)} of {len(benchmark.records)} annotated images are missing in {benchmark.images}, such as "
-            f"{missing[0].file_path}{hint}"
-        )
-    return missing
+    if not missing or (allow_partial and there):
+        return missing
+    complete = [split for split in benchmark.splits if all(split != record.split for record in missing)]
+    alone = f" take what is complete by --splits {' '.join(complete)}," if complete else ""
+    if there:
+        hint = f"complete the images,{alone} or pass --allow-partial to go on without them"
+    else:
+        hint = f"that folder holds {benchmark.paths.images.count():,} images, none of which this annotation names"
+    raise UserError(
+        f"{len(missing)} of {len(benchmark.records)} annotated images are missing in {benchmark.images}, such as "
+        f"{missing[0].file_path}; {hint}"
+    )
 
 
 def check_readable(benchmark: Benchmark, rejected: Sequence[tuple[str, str]], allow_partial: bool) -> None:

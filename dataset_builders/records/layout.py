@@ -110,8 +110,9 @@ def read_samples(layout: Layout, files: Iterable[Path | str]) -> Iterator[Sample
         UserError: see :func:`~.entries.read_entries` and :func:`sample_of`.
     """
     for file in files:
+        split = split_of_file(file)
         for entry in read_entries(file, layout.keys):
-            yield sample_of(layout, entry, split_of_file(file))
+            yield sample_of(layout, entry, split)
 
 
 def split_of_file(file: Path | str) -> str | None:

@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from modeling_unipt.captions_unipt import normal_caption
@@ -89,8 +88,10 @@ def path_of(value: Any) -> str | None:
     """
     if not isinstance(value, str) or not value.strip():
         return None
+    if ".." in value and ".." in value.replace("\\", "/").split("/"):
+        return None
     # JSON can hold halves of surrogate pairs, and no file can.
-    return None if ".." in PurePosixPath(value.replace("\\", "/")).parts else value.encode("utf-8", "replace").decode()
+    return value.encode("utf-8", "replace").decode()
 
 
 def as_type(value: Any, kind: Any) -> Any:
