@@ -263,13 +263,18 @@ class PathTally:
         named, on_disk = self.example
         total = self.exact + self.respelled + self.missing
         counted = f"{self.respelled:,} of the {total:,} paths in {annotation}"
-        such_as = f"such as {named!r}, which is {on_disk!r} in {self.images.folder}"
+        such_as = f"such as {_quoted(named)}, which is {_quoted(on_disk)} in {self.images.folder}"
         if fix_paths:
             return f"{counted} are spelled differently on disk and were taken as they are there, {such_as}"
         raise UserError(
             f"{counted} are spelled differently on disk, {such_as}; pass --fix-paths to take them as they are on disk, "
             "or mend the annotation"
         )
+
+
+def _quoted(path: str) -> str:
+    """A path in quotes, on one line; backslashes stay single."""
+    return f"'{path}'" if path.isprintable() else repr(path)
 
 
 def coverage_line(annotation: Path | str, images: ImageFolder, named: int, found: int) -> str | None:

@@ -3,7 +3,7 @@
 import codecs
 import csv
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .stand_ins import HEAD_BYTES, refuse_stand_in
@@ -91,7 +91,9 @@ class DelimitedFile:
             for _ in range(self._lines_before):
                 file.readline()
             csv.field_size_limit(_LONGEST_CELL)
-            reader = csv.reader(file, delimiter=self.delimiter, quoting=self._quoting, strict=True)
+            reader = csv.reader(
+                file, delimiter=self.delimiter, quoting=self._quoting, skipinitialspace=True, strict=True
+            )
             while True:
                 try:
                     cells = next(reader)
@@ -138,7 +140,7 @@ class DelimitedFile:
         if fits > does_not_fit:
             logger.warning("%s holds %s bytes that are no UTF-8; they are read as \ufffd", self.path, does_not_fit)
             return "utf-8", "replace"
-        logger.warning("%s is not in UTF-8; it is read as Windows-1252 (Western European)", self.path)
+        logger.warning("%s is read as Windows-1252 (Western European); if it is not, save it in UTF-8", self.path)
         return "cp1252", "replace"
 
     def _find_dialect(self) -> tuple[str, int, int]:
@@ -156,19 +158,24 @@ class DelimitedFile:
                     lines_before += 1
                 if len(sample) == 20:
                     break
-        head = sample[0] if sample else ""
-        widths = {}
-        for delimiter in DELIMITERS:
-            try:
-                widths[delimiter] = len(next(csv.reader([head], delimiter=delimiter), []))
-            except csv.Error:
-                widths[delimiter] = 0
-        # Of several that part the line of names equally, the first: max() keeps the order of DELIMITERS.
-        delimiter = max(widths, key=widths.__getitem__)
+        # max() keeps the order of DELIMITERS among equals.
+        delimiter = max(DELIMITERS, key=lambda each: _fit(sample, each))
         if delimiter == "\t" and not _is_quoted(sample):
             # Files with tabs are mostly written without quotes, and then a quote in a text is a letter like others.
             return delimiter, csv.QUOTE_NONE, lines_before
         return delimiter, csv.QUOTE_MINIMAL, lines_before
+
+
+def _fit(lines: Sequence[str], delimiter: str) -> tuple[int, int]:
+    """How well a delimiter parts lines: the number of those that have as many columns as the first, and this width."""
+    widths = []
+    try:
+        for cells in csv.reader(lines, delimiter=delimiter):
+            widths.append(len(cells))
+    except csv.Error:
+        pass
+    width = widths[0] if widths else 0
+    return (widths.count(width) if width > 1 else 0), width
 
 
 def _is_quoted(lines: Iterable[str]) -> bool:

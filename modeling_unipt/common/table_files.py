@@ -4,7 +4,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def folded_name(name: str) -> str:
     return re.sub(r"[\s_.-]+", "", name).casefold()
 
 
-def _delimited(path: Path, what: str, as_text: Collection[str]) -> pyarrow.Table:
+def _delimited(path: Path, what: str, as_text: Set[str]) -> pyarrow.Table:
     file = DelimitedFile(path, what)
     names = [name for name in file.names if name]
     columns: dict[str, list[str]] = {name: [] for name in names}
@@ -100,18 +100,16 @@ def _typed(columns: Mapping[str, Sequence[str]], texts: Collection[str]) -> pyar
     )
 
 
-def _json(path: Path, what: str, as_text: Collection[str]) -> pyarrow.Table:
-    """A list of rows, also one wrapped in a mapping, or a row a line; the content tells which, not the suffix."""
+def _json(path: Path, what: str, as_text: Set[str]) -> pyarrow.Table:
+    """A list of rows, a mapping that holds one, a mapping of columns, or a row a line: the content tells which."""
     content = path.read_bytes()
     text = content.decode(json.detect_encoding(content))
     try:
         value = json.loads(text)
-    except ValueError:
-        # Not splitlines(), which parts texts at further characters.
-        value = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except ValueError as error:
+        value = _rows_of_lines(text, error)
     if isinstance(value, dict):
-        lists = [inner for inner in value.values() if isinstance(inner, list) and _are_rows(inner)]
-        value = lists[0] if len(lists) == 1 and path.suffix.lower() == ".json" else [value]
+        value = _rows_of_mapping(value, as_text) if path.suffix.lower() == ".json" else [value]
     if not isinstance(value, list) or not _are_rows(value):
         raise UserError(f"{what} {path} cannot be read: it must be a list of rows, each a mapping of column to value")
     kinds: dict[str, set[str]] = {}
@@ -134,6 +132,39 @@ def _json(path: Path, what: str, as_text: Collection[str]) -> pyarrow.Table:
     return table.select(list(kinds))
 
 
+def _rows_of_lines(text: str, whole: ValueError) -> list[Any]:
+    """The value of each line; ``whole`` is what is wrong with all of them together."""
+    rows = []
+    # Not splitlines(), which parts texts at further characters.
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if not rows:
+                raise whole from None
+            raise ValueError(f"line {number} is no JSON ({error.msg} at column {error.colno})") from None
+    return rows
+
+
+def _rows_of_mapping(value: Mapping[str, Any], row_names: Set[str]) -> list[Any]:
+    """The rows that a mapping holds; it may be a row itself.
+
+    Args:
+        row_names: folded names of columns that every row has.
+    """
+    # pandas writes a column as a mapping of row number to cell.
+    columns = [list(inner.values()) if isinstance(inner, dict) else inner for inner in value.values()]
+    are_columns = all(isinstance(column, list) for column in columns) and len({len(column) for column in columns}) == 1
+    if row_names & {folded_name(name) for name in value}:
+        return (
+            [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)] if are_columns else [value]
+        )
+    tables = [inner for inner in value.values() if isinstance(inner, list) and _are_rows(inner)]
+    return tables[0] if len(tables) == 1 else [value]
+
+
 def _are_rows(value: list[Any]) -> bool:
     return bool(value) and all(isinstance(row, dict) for row in value)
 
@@ -153,11 +184,11 @@ def _as_text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _parquet(path: Path, what: str, as_text: Collection[str]) -> pyarrow.Table:
+def _parquet(path: Path, what: str, as_text: Set[str]) -> pyarrow.Table:
     return parquet.read_table(str(path))
 
 
-def _arrow(path: Path, what: str, as_text: Collection[str]) -> pyarrow.Table:
+def _arrow(path: Path, what: str, as_text: Set[str]) -> pyarrow.Table:
     """A file in either of Arrow's two layouts, file or stream."""
     with pyarrow.OSFile(str(path)) as file:
         try:
@@ -167,7 +198,7 @@ def _arrow(path: Path, what: str, as_text: Collection[str]) -> pyarrow.Table:
             return pyarrow.ipc.open_stream(file).read_all()
 
 
-_READERS: dict[str, Callable[[Path, str, Collection[str]], pyarrow.Table]] = {
+_READERS: dict[str, Callable[[Path, str, Set[str]], pyarrow.Table]] = {
     ".csv": _delimited,
     ".parquet": _parquet,
     ".jsonl": _json,

@@ -11,6 +11,7 @@ _SCALAR: tuple[Callable[[pyarrow.DataType], bool], ...] = (
     types.is_large_string,
     types.is_integer,
     types.is_floating,
+    types.is_decimal,
     types.is_boolean,
     types.is_date,
     types.is_timestamp,
@@ -40,7 +41,7 @@ def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType:
         return pyarrow.string()
     if types.is_integer(kind):
         return pyarrow.int64()
-    return pyarrow.float64() if types.is_floating(kind) else kind
+    return pyarrow.float64() if types.is_floating(kind) or types.is_decimal(kind) else kind
 
 
 def columns_to_know(schema: pyarrow.Schema, image_column: str) -> list[str]:
