@@ -53,9 +53,9 @@ class ImageFolder:
         self._root = str(self.folder)
         self.absolute = os.path.join(os.path.abspath(self.folder), "")
         self._listing: sqlite3.Connection | None = None
-        # The folders in which all images of the listing lie, such as ["imgs"].
-        self._shared: list[str] = []
-        # The one beginning of relative paths, of no usual name, that is taken off; see _without_beginning.
+        # Keys of folders that a path may have left out at its beginning, such as ["imgs"].
+        self._outer: list[list[str]] = []
+        # Keys of the one beginning of relative paths, of no usual name, that is taken off; see _without_beginning.
         self._beginning: list[str] | None = None
 
     def spelled(self, path: str) -> str | None:
@@ -89,9 +89,13 @@ class ImageFolder:
             return None
         if self._listing is None:
             self._list()
+        asked = _Asked(parts[0], parts[-1], _keys(parts))
+        # Most paths that are missing have a name that no file has.
+        if not self._ending(asked.keys[:1]):
+            return None
         if path.lstrip().startswith(("/", "\\")) or _DRIVE_OR_SERVER.match(path.lstrip()):
-            return self._by_last_parts(parts)
-        return self._as_it_stands(parts) or self._without_beginning(parts)
+            return self._by_last_parts(asked)
+        return self._as_it_stands(asked.keys, asked.name) or self._without_beginning(asked)
 
     def _list(self) -> None:
         """Write the paths of all images into a database that SQLite keeps in a temporary file and deletes itself."""
@@ -105,20 +109,23 @@ class ImageFolder:
                 if reason is None:
                     folders = list(path.parts[:-1])
                     shared = folders if shared is None else os.path.commonprefix([shared, folders])
-                    yield _key(path.parts), os.fsencode(path)
+                    yield "/".join(_keys(path.parts)), os.fsencode(path)
 
         self._listing.executemany("INSERT INTO files (key, path) VALUES (?, ?)", rows())
         self._listing.execute("CREATE INDEX by_key ON files (key)")
-        self._shared = shared or []
+        # The folders that all images lie in are as good as a name of image folders, outermost ones first.
+        shared = [_folded(name) for name in shared or []]
+        self._outer = [shared[end::-1] for end in range(len(shared) - 1, -1, -1)]
+        self._outer += [[name] for name in sorted(self._names)]
 
-    def _equal(self, parts: Sequence[str]) -> list[str]:
-        """The files of these parts."""
-        rows = self._listing.execute("SELECT path FROM files WHERE key = ?", [_key(parts)])
+    def _equal(self, keys: Sequence[str]) -> list[str]:
+        """The files of these keys."""
+        rows = self._listing.execute("SELECT path FROM files WHERE key = ?", ["/".join(keys)])
         return [os.fsdecode(path) for (path,) in rows]
 
-    def _ending(self, parts: Sequence[str]) -> list[str]:
-        """The files whose paths end with these parts."""
-        key = _key(parts)
+    def _ending(self, keys: Sequence[str]) -> list[str]:
+        """The files whose paths end with what these keys stand for, a few at most."""
+        key = "/".join(keys)
         # Keys run from the file's name to its outermost folder; "0" is the character that follows "/".
         rows = self._listing.execute(
             f"SELECT path FROM files WHERE key = ? OR (key > ? AND key < ?) LIMIT {_MOST_FILES}",
@@ -126,30 +133,29 @@ class ImageFolder:
         )
         return [os.fsdecode(path) for (path,) in rows]
 
-    def _as_it_stands(self, parts: list[str]) -> str | None:
-        """The file of these parts, or the one that has only names of image folders before them."""
-        shared = [self._shared[:end] for end in range(len(self._shared), 0, -1)]
-        for before in ([], *shared, *([name] for name in self._names)):
-            files = self._equal([*before, *parts])
+    def _as_it_stands(self, keys: list[str], name: str) -> str | None:
+        """The file of these keys, or the one that has only names of image folders before it."""
+        for outer in ([], *self._outer):
+            files = self._equal([*keys, *outer])
             if files:
-                return _only(files, parts)
+                return _only(files, name)
         return None
 
-    def _without_beginning(self, parts: list[str]) -> str | None:
-        """The file of these parts without the first ones: up to a name of image folders, or one same beginning.
+    def _without_beginning(self, asked: "_Asked") -> str | None:
+        """The file without the first folders: up to a name of image folders, or one same beginning.
 
         A beginning of another name is taken off if it is no folder here, and only that one: "cam_a/1.jpg" and
         "cam_b/1.jpg" must not both become "1.jpg".
         """
-        if os.path.isdir(os.path.join(self._root, parts[0])):
+        if os.path.isdir(os.path.join(self._root, asked.first)):
             return None
-        for cut in range(1, len(parts)):
-            beginning = parts[:cut]
-            rest = parts[cut:]
-            if _folded(beginning[-1]) in self._names:
-                found = self._as_it_stands(rest)
+        for end in range(len(asked.keys) - 1, 0, -1):
+            rest = asked.keys[:end]
+            beginning = asked.keys[end:]
+            if beginning[0] in self._names:
+                found = self._as_it_stands(rest, asked.name)
             elif self._beginning in (None, beginning):
-                found = _only(self._equal(rest), rest)
+                found = _only(self._equal(rest), asked.name)
                 if found is not None:
                     self._beginning = beginning
             else:
@@ -158,23 +164,32 @@ class ImageFolder:
                 return found
         return None
 
-    def _by_last_parts(self, parts: list[str]) -> str | None:
+    def _by_last_parts(self, asked: "_Asked") -> str | None:
         """The only file that ends with as many of these parts as any does; no other path has been given it."""
-        for cut in range(len(parts)):
-            files = self._ending(parts[cut:])
+        for end in range(len(asked.keys), 0, -1):
+            files = self._ending(asked.keys[:end])
             if files:
-                found = _only(files, parts[cut:]) if len(files) < _MOST_FILES else None
-                return found if found is not None and self._claimed(found, parts) else None
+                found = _only(files, asked.name) if len(files) < _MOST_FILES else None
+                return found if found is not None and self._claimed(found, asked) else None
         return None
 
-    def _claimed(self, found: str, parts: list[str]) -> bool:
+    def _claimed(self, found: str, asked: "_Asked") -> bool:
         """Note which path was given the file. Two people's "0001.jpg" may be named where only one is in the folder."""
-        asked = hash(_key(parts))
-        at = [os.fsencode(found), _key(PurePosixPath(found).parts)]
-        (before,) = self._listing.execute("SELECT asked FROM files WHERE path = ? AND key = ?", at).fetchone()
+        digest = hash("/".join(asked.keys))
+        at = ["/".join(_keys(PurePosixPath(found).parts)), os.fsencode(found)]
+        (before,) = self._listing.execute("SELECT asked FROM files WHERE key = ? AND path = ?", at).fetchone()
         if before is None:
-            self._listing.execute("UPDATE files SET asked = ? WHERE path = ? AND key = ?", [asked, *at])
-        return before in (None, asked)
+            self._listing.execute("UPDATE files SET asked = ? WHERE key = ? AND path = ?", [digest, *at])
+        return before in (None, digest)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A path that is looked for: its first folder and its name, as they are spelled, and :func:`_keys` of it."""
+
+    first: str
+    name: str
+    keys: list[str]
 
 
 def _parts(path: str) -> list[str]:
@@ -189,27 +204,26 @@ def _parts(path: str) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    # Names on disk may hold bytes that are no UTF-8, which SQLite does not take.
+    return unicodedata.normalize("NFC", name).casefold().encode("utf-8", "backslashreplace").decode()
 
 
-def _key(parts: Sequence[str]) -> str:
-    """What all spellings of a path have in common: its names from last to first, without the suffixes of images."""
-    stem = _folded(parts[-1])
+def _keys(parts: Sequence[str]) -> list[str]:
+    """What all spellings of a path have in common: its names from last to first, the last one without its suffix."""
+    keys = [_folded(name) for name in reversed(parts)]
     while True:
-        shorter, dot, suffix = stem.rpartition(".")
+        shorter, dot, suffix = keys[0].rpartition(".")
         if not shorter or dot + suffix not in IMAGE_SUFFIXES:
-            break
-        stem = shorter
-    folders = [_folded(name) for name in reversed(parts[:-1])]
-    return "/".join([stem, *folders]).encode("utf-8", "backslashreplace").decode()
+            return keys
+        keys[0] = shorter
 
 
-def _only(files: Sequence[str], parts: Sequence[str]) -> str | None:
+def _only(files: Sequence[str], name: str) -> str | None:
     """The only file, or the only one whose name differs in case alone, or in nothing."""
     if len(files) < 2:
         return files[0] if files else None
     for spelling in (_folded, str):
-        same = [path for path in files if spelling(PurePosixPath(path).name) == spelling(parts[-1])]
+        same = [path for path in files if spelling(PurePosixPath(path).name) == spelling(name)]
         if len(same) == 1:
             return same[0]
     return None
