@@ -79,7 +79,9 @@ class AnnotatedSet(ImportedSet):
                 except UserError as error:
                     broken += 1
                     first_error = first_error or error
-                    store.refuse(entry.where, str(error).removeprefix(entry.where).lstrip(": "))
+                    # The list of refused images is published with the dataset; whose folders they lay in is not.
+                    name = entry.where.replace(str(file), file.name, 1)
+                    store.refuse(name, str(error).removeprefix(entry.where).lstrip(": "))
                 else:
                     self._keep(store, number, file_number, split, sample)
         listed = next(numbers)

@@ -72,7 +72,7 @@ def _import(
     if not len(store):
         raise UserError(f"{options.source[0]} names no image; {known_sources(options.layout)}")
     faults = _faults_of_texts(imported, store)
-    told = [*imported.told, *_merged(store), *faults]
+    told = [*_merged(store), *faults]
     if strict:
         imported.oddities.refuse()
         missing = imported.missing(store)
@@ -116,7 +116,7 @@ def _import(
     )
     write_import_card(folder, columns, vocabulary, facts)
     finish_output(folder, output)
-    return Imported(written, told + left_out + imported.oddities.lines())
+    return Imported(written, imported.told + told + left_out + imported.oddities.lines())
 
 
 def _refuse(faults: Sequence[str]) -> None:

@@ -79,7 +79,7 @@ LAYOUTS: dict[str, ImportLayout] = {
     "luperson-t": ImportLayout(
         layout=Layout(
             title="LUPerson-T",
-            annotations=("*.json", "*.jsonl"),
+            annotations=("*.json",),
             hints={
                 key: "each entry must be a mapping with file_path and captions, as in the LUPerson-T that was released"
                 for key in ("file_path", "captions")
@@ -180,7 +180,7 @@ LAYOUTS: dict[str, ImportLayout] = {
         about="images and captions that a table lists",
     ),
     "webdataset": ImportLayout(
-        layout=Layout(title="A captioned WebDataset", annotations=("*.tar",)),
+        layout=Layout(title="A captioned WebDataset", annotations=()),
         form="tar",
         backend="webdataset",
         about="images in tar files, each beside the file that holds its captions",

@@ -90,7 +90,8 @@ def _webperson(folder: Path, count: int, image: Callable[[int], bytes]) -> list[
     paths = [f"{number:06d}.jpg" for number in range(count)]
     write_images(folder / "images", paths, image)
     entries = (
-        {path: {"caption1": caption(number), "caption2": caption(number, "slowly ")}} for number, path in enumerate(paths)
+        {path: {"caption1": caption(number), "caption2": caption(number, "slowly ")}}
+        for number, path in enumerate(paths)
     )
     _write_list(folder / "100w.json", entries)
     return ["--source", folder]

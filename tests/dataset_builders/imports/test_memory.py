@@ -1,0 +1,66 @@
+"""The peak memory of each import does not grow with the set: at 200,000 rows at most 1.1 times that at 20,000.
+
+`python -m tests.dataset_builders.imports.test_memory` prints the figures that docs/field_files.md shows.
+"""
+
+import io
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from PIL import Image
+
+from tests.helpers.paths import ROOT
+from tests.helpers.pretraining_sets import LAYOUTS, write_set
+
+FEW = 20_000
+MANY = 200_000
+# ru_maxrss is in KiB on Linux.
+PROGRAM = """
+import resource, sys
+from dataset_builders.import_luperson_t import main
+main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def tiny_images(count: int = 100) -> list[bytes]:
+    """JPEG images of 8 x 24 pixels: what is measured is memory for rows, not for pixels."""
+    images = []
+    for number in range(count):
+        file = io.BytesIO()
+        Image.new("RGB", (8, 24), (number, 255 - number, 2 * number)).save(file, "JPEG")
+        images.append(file.getvalue())
+    return images
+
+
+def peak_of_import(layout: str, folder: Path, count: int) -> tuple[float, float]:
+    """The peak memory in MiB, and the time in seconds, of importing a set of ``count`` images."""
+    images = tiny_images()
+    options = write_set(layout, folder / "set", count, lambda number: images[number % len(images)])
+    command = [sys.executable, "-c", PROGRAM, *options, "--output", str(folder / "out")]
+    start = time.monotonic()
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert f"train {count} images" in run.stdout
+    return int(run.stdout.splitlines()[-1]) / 1024, time.monotonic() - start
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_memory_does_not_grow_with_the_set(layout, tmp_path):
+    few, _ = peak_of_import(layout, tmp_path / "few", FEW)
+    many, _ = peak_of_import(layout, tmp_path / "many", MANY)
+    assert many <= 1.1 * few, f"{few:.0f} MiB at {FEW:,} rows, {many:.0f} MiB at {MANY:,}"
+
+
+if __name__ == "__main__":
+    print(f"| layout | MiB at {FEW:,} | MiB at {MANY:,} | seconds |\n|---|---|---|---|")
+    for name in sys.argv[1:] or LAYOUTS:
+        with TemporaryDirectory() as scratch:
+            few_peak, _ = peak_of_import(name, Path(scratch, "few"), FEW)
+            many_peak, seconds = peak_of_import(name, Path(scratch, "many"), MANY)
+        print(f"| `{name}` | {few_peak:.0f} | {many_peak:.0f} | {seconds:.0f} |", flush=True)
