@@ -71,7 +71,7 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
     from modeling_unipt.loading import load_unipt
     from unipt_train.data.batches import Collator, EpochBatches, IdentityBatches, first_pass, steps_per_epoch
     from unipt_train.data.identity import dataset_digest
-    from unipt_train.data.loading import load_splits, rows_of
+    from unipt_train.data.loading import joined, load_several
     from unipt_train.data.pairs import IdentityPairs
     from unipt_train.engine.launching import check_shares
     from unipt_train.engine.loop import LoopOptions, run_training
@@ -80,16 +80,15 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
     from unipt_train.engine.precision import settle_precision
     from unipt_train.engine.result import claim_output, save_result, start_tracking
     from unipt_train.engine.set_up import make_accelerator, set_up_model
-    from unipt_train.engine.validation import Validation, ValidationOptions, divide_rows
+    from unipt_train.engine.validation import Validation, ValidationOptions, divide_benchmarks
     from unipt_train.objectives.finetuning import PROTOTYPE_FIELDS, FinetuningObjective, with_prototypes
 
-    splits = load_splits(arguments.dataset)
     divided = None
     if arguments.eval_steps:
-        divided = divide_rows(splits, part_of(arguments, ValidationOptions), COLUMNS)
+        divided = divide_benchmarks(arguments.dataset, part_of(arguments, ValidationOptions), COLUMNS)
         rows = divided.training
     else:
-        rows = rows_of(splits, arguments.dataset, arguments.split, COLUMNS)
+        rows = joined(load_several(arguments.dataset, arguments.split, COLUMNS))
     model, processor = load_unipt(arguments.model)
     model.float()  # released weights are rounded to half precision
     if arguments.granularity_loss_weight:
@@ -105,7 +104,7 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
     people = len(pairs.person_ids)
     if people < 2:
         raise UserError(
-            f"split '{arguments.split}' of '{arguments.dataset}' has a single person_id; nothing to tell apart"
+            f"split '{arguments.split}' of '{arguments.dataset[0]}' has a single person_id; nothing to tell apart"
         )
     if arguments.max_steps < 0:
         steps = int(arguments.epochs * steps_per_epoch(len(pairs), arguments.batch_size))
@@ -123,7 +122,8 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
     if arguments.eval_steps and accelerator.distributed_type == "FSDP":
         raise UserError("--eval-steps measures whole models, and FSDP has pieces; launch without FSDP or give 0")
     # By it the model is known as fine-tuned on this dataset. An output that does not keep it counts as made of it.
-    identity = {"dataset_digest": dataset_digest(arguments.dataset)}
+    digests = [dataset_digest(name) for name in arguments.dataset]
+    identity = {"dataset_digest": digests if len(digests) > 1 else digests[0]}
     settings = arguments.settings() | {"command": "finetune", "pairs": len(pairs)} | identity
     defaults = arguments.defaults() | identity
     folder = stack.enter_context(claim_output(accelerator, arguments.output_dir, settings, defaults))
@@ -160,9 +160,7 @@ def train(arguments: FinetuneArguments, stack: ExitStack) -> None:
     validation = None
     if divided:
         if divided.held_out_person_ids:
-            accelerator.print(
-                f"held out of training, to choose the checkpoint: {len(divided.held_out_person_ids)} people"
-            )
+            accelerator.print(f"held out of training, to choose the checkpoint: {divided.held_out} people")
         validation = Validation(
             accelerator,
             divided,

@@ -14,8 +14,10 @@ pre-training would start from, which is the baseline without person pre-training
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from modeling_unipt.common.user_errors import UserError, run_command
 from unipt_train.engine.arguments import parse_arguments, part_of, require
@@ -35,6 +37,7 @@ def check(arguments: PretrainArguments) -> None:
         UserError: an option is missing, out of its range, or needs another one.
     """
     require(arguments, "dataset", "output_dir")
+    check_mixture(arguments)
     if arguments.model is None:
         require(arguments, "vision_model", "text_model")
     elif arguments.random_init:
@@ -60,6 +63,52 @@ def check(arguments: PretrainArguments) -> None:
             raise UserError(f"--{name.replace('_', '-')} {rate} must not be negative")
 
 
+def check_mixture(arguments: PretrainArguments) -> None:
+    """Refuse options about the data sets that cannot be meant.
+
+    Raises:
+        UserError: one is out of its range, or does not fit another one.
+    """
+    weights = arguments.dataset_weights
+    if weights is not None:
+        told = " ".join(f"{weight:g}" for weight in weights)
+        if len(arguments.dataset) == 1:
+            raise UserError(f"--dataset-weights {told} needs several data sets behind --dataset")
+        if len(weights) != len(arguments.dataset):
+            raise UserError(
+                f"--dataset-weights {told} are {len(weights)} number(s) for {len(arguments.dataset)} data sets; give "
+                "one for each"
+            )
+        if not all(math.isfinite(weight) and weight > 0 for weight in weights):
+            raise UserError(f"--dataset-weights {told} must all be positive; leave out a data set instead of giving 0")
+    if arguments.min_caption_score is not None and math.isnan(arguments.min_caption_score):
+        raise UserError("--min-caption-score nan is no number")
+    for name in ("caption_backends", "min_caption_score"):
+        if getattr(arguments, name) is not None and arguments.fresh_captions:
+            raise UserError(
+                f"--{name.replace('_', '-')} chooses among stored captions, and --fresh-captions writes new ones; give "
+                "one of the two"
+            )
+
+
+def check_shares_of_data(sizes: Mapping[str, int], weights: Sequence[float], batch_size: int) -> None:
+    """Refuse weights by which a data set would never be seen.
+
+    Raises:
+        UserError: a data set has no sample in an epoch.
+    """
+    from unipt_train.data.batches import shares_of, steps_per_epoch
+
+    rows = sum(sizes.values())
+    samples = steps_per_epoch(rows, batch_size) * min(batch_size, rows)
+    for name, weight, share in zip(sizes, weights, shares_of(samples, weights), strict=True):
+        if not share:
+            raise UserError(
+                f"--dataset-weights {weight:g} gives '{name}' none of the {samples} samples of an epoch; give it more, "
+                "or leave it out"
+            )
+
+
 def learning_rates(arguments: PretrainArguments, newly_initialised: Iterable[str] | None) -> dict[str, float]:
     """The rates that are not --learning-rate: beginning of parameter names of the objective -> peak learning rate.
 
@@ -78,16 +127,31 @@ def learning_rates(arguments: PretrainArguments, newly_initialised: Iterable[str
     return rates
 
 
-def plan(arguments: PretrainArguments, rows: int, processes: int, precision: str) -> str:
-    """One sentence about what will be done."""
+def plan(arguments: PretrainArguments, sizes: Mapping[str, int], processes: int, precision: str) -> str:
+    """One sentence about what will be done.
+
+    Args:
+        sizes: data set -> number of its pairs.
+    """
+    rows = sum(sizes.values())
     batch = min(arguments.batch_size, rows)
     share = batch // processes
+    mixture = _mixture(sizes, arguments.dataset_weights)
     start = f"from {arguments.model}, with its own projections, pooling and scale, " if arguments.model else ""
     return (
-        f"pre-training {start}on {rows} pairs for {arguments.max_steps} steps, precision {precision}; "
+        f"pre-training {start}on {rows} pairs{mixture} for {arguments.max_steps} steps, precision {precision}; "
         f"global batch {batch}: {processes} process(es) x {share} pairs, "
         f"{min(arguments.chunk_size or share, share)} in a forward pass; {batch - 1} negatives a query"
     )
+
+
+def _mixture(sizes: Mapping[str, int], weights: Sequence[float] | None) -> str:
+    """What the pairs come from, if that is not one data set."""
+    if len(sizes) == 1:
+        return ""
+    parts = ", ".join(f"{size} of {name}" for name, size in sizes.items())
+    drawn = f", drawn {' : '.join(f'{weight:g}' for weight in weights)}" if weights else ""
+    return f" ({parts}{drawn})"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -111,8 +175,8 @@ def train(arguments: PretrainArguments, stack: ExitStack) -> None:
     # These load accelerate, datasets and more, for which --help and a mistake in the options should not wait.
     from accelerate.utils import set_seed
 
-    from unipt_train.data.batches import Collator, first_pass, steps_per_epoch
-    from unipt_train.data.loading import load_rows
+    from unipt_train.data.batches import Collator, EpochBatches, WeightedBatches, first_pass, steps_per_epoch
+    from unipt_train.data.loading import joined
     from unipt_train.engine.launching import check_shares
     from unipt_train.engine.loop import LoopOptions, run_training
     from unipt_train.engine.muon import check_muon
@@ -125,7 +189,13 @@ def train(arguments: PretrainArguments, stack: ExitStack) -> None:
     from unipt_train.objectives.pretraining import PretrainingObjective
 
     samples = part_of(arguments, build.SampleOptions)
-    rows = load_rows(arguments.dataset, arguments.split, build.columns_needed(samples))
+    parts, left_out = build.load_parts(arguments.dataset, arguments.split, samples)
+    rows = joined(parts)
+    sizes = {name: len(part) for name, part in parts.items()}
+    make_batches = EpochBatches
+    if arguments.dataset_weights:
+        check_shares_of_data(sizes, arguments.dataset_weights, arguments.batch_size)
+        make_batches = partial(WeightedBatches, list(sizes.values()), arguments.dataset_weights)
     if arguments.max_steps < 0:
         steps = int(arguments.epochs * steps_per_epoch(len(rows), arguments.batch_size))
         arguments = dataclasses.replace(arguments, max_steps=steps)
@@ -184,10 +254,20 @@ def train(arguments: PretrainArguments, stack: ExitStack) -> None:
         arguments.decay_positions,
     )
     schedulers = make_schedulers(optimizers, arguments.scheduler, arguments.warmup_ratio, arguments.max_steps)
-    accelerator.print(plan(arguments, len(rows), accelerator.num_processes, precision))
+    for sentence in left_out:
+        accelerator.print(sentence)
+    accelerator.print(plan(arguments, sizes, accelerator.num_processes, precision))
 
     trained, log = run_training(
-        accelerator, objective, optimizers, schedulers, pairs, collator, part_of(arguments, LoopOptions), folder
+        accelerator,
+        objective,
+        optimizers,
+        schedulers,
+        pairs,
+        collator,
+        part_of(arguments, LoopOptions),
+        folder,
+        make_batches=make_batches,
     )
     save_result(accelerator, trained, model, processor, log, "Pre-training", folder, arguments.output_dir)
 

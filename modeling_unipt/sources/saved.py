@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.stand_ins import refuse_stand_in
 from ..common.user_errors import UserError, first_line
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ def saved_splits(path: Path | str) -> "dict[str, Dataset]":
     A data set that was saved alone is the split that it was taken from.
 
     Raises:
-        UserError: it cannot be loaded.
+        UserError: it cannot be loaded, or a file in it is a stand-in for the real one.
     """
     try:
         from datasets import Dataset, load_from_disk
     except ImportError:
         raise UserError(f"{path} is a saved dataset; to read it, run: pip install 'unipt[data]'") from None
+    for file in sorted(Path(path).rglob("*.arrow")):
+        refuse_stand_in(file)
     try:
         loaded = load_from_disk(str(path))
     except Exception as error:  # missing and broken files raise many kinds

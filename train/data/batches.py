@@ -1,5 +1,6 @@
 """Which samples make a batch, in which order, and how the samples of a batch become tensors."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -59,11 +60,89 @@ class EpochBatches(torch.utils.data.Sampler):
             self._epoch = epoch
             self._order = self.order(epoch)
         start = position * self.batch_size
-        return [(epoch, int(index)) for index in self._order[start : start + self.batch_size]]
+        return [self.key(epoch, int(place)) for place in self._order[start : start + self.batch_size]]
+
+    def key(self, epoch: int, place: int) -> Key:
+        """The key of one of the numbers that :meth:`order` gives: here it is the index of a sample."""
+        return epoch, place
 
     def order(self, epoch: int) -> Sequence[int]:
         """The indices of an epoch, one batch after the other."""
         return np.random.default_rng([self.seed, epoch]).permutation(self.size)
+
+    def coming(self, process: int, processes: int, worker: int, workers: int) -> Iterator[int]:
+        """The indices that one of the workers of one of the processes will be asked for, from the first step on.
+
+        A process takes its share of each batch, and its workers take turns at that.
+        """
+        # Two epochs are looked at in turn otherwise, here and where the batches are made.
+        own = copy.copy(self)
+        for step in range(self.start_step + worker, self.max_steps, workers):
+            keys = own.keys_of(step)
+            share = len(keys) // processes
+            yield from (index for _, index in keys[process * share : (process + 1) * share])
+
+
+class WeightedBatches(EpochBatches):
+    """Batches of several data sets, each of which gives as many samples as its weight says.
+
+    An epoch has as many steps as one of :class:`EpochBatches`. Each data set gives the same number of samples to every
+    epoch, in a random order among the others. It goes through all of its own samples before one comes again, from one
+    epoch to the next. The first number of a key is not the epoch here but how often the sample has come before.
+
+    Args:
+        sizes: number of samples of each data set; their samples stand one behind the other.
+        weights: for each data set, positive.
+        size, batch_size, seed, start_step, max_steps: as for :class:`EpochBatches`.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        weights: Sequence[float],
+        size: int,
+        batch_size: int,
+        seed: int,
+        start_step: int,
+        max_steps: int,
+    ) -> None:
+        super().__init__(size, batch_size, seed, start_step, max_steps)
+        self.sizes = list(sizes)
+        self.shares = shares_of(self.steps_per_epoch * self.batch_size, weights)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """(samples,) of the epoch: index + size * (how often the sample has come before)."""
+        of_each = np.repeat(np.arange(len(self.shares)), self.shares)
+        source = np.random.default_rng([self.seed, epoch]).permutation(of_each)
+        order = np.empty(len(source), dtype=np.int64)
+        start = 0
+        for part, (size, share) in enumerate(zip(self.sizes, self.shares, strict=True)):
+            rounds, places = np.divmod(np.arange(epoch * share, (epoch + 1) * share), size)
+            indices = np.empty(share, dtype=np.int64)
+            for number in np.unique(rounds):
+                # The last number keeps this apart from what samples and epochs are drawn by.
+                shuffled = np.random.default_rng([self.seed, part, number, 1]).permutation(size)
+                indices[rounds == number] = shuffled[places[rounds == number]]
+            order[source == part] = start + indices + self.size * rounds
+            start += size
+        return order
+
+    def key(self, epoch: int, place: int) -> Key:
+        return divmod(place, self.size)
+
+
+def shares_of(total: int, weights: Sequence[float]) -> list[int]:
+    """``total`` divided in proportion to ``weights`` into whole numbers, which add up to it.
+
+    What is left after rounding down goes to those that lose most by it, and of equal ones to the first.
+    """
+    # Of the largest one, so that no sum is too large a number.
+    relative = np.asarray(weights, dtype=np.float64) / np.max(weights)
+    exact = total * relative / relative.sum()
+    shares = np.floor(exact).astype(int)
+    losers = np.argsort(shares - exact, kind="stable")
+    shares[losers[: total - shares.sum()]] += 1
+    return shares.tolist()
 
 
 class IdentityBatches(EpochBatches):

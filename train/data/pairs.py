@@ -14,12 +14,11 @@ from PIL import Image, ImageOps
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from dataset_builders.combine.sampler import CaptionSampler
-from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.image_processing_unipt import to_rgb
 from modeling_unipt.processing_unipt import UniPTProcessor
 from unipt_train.data.attribute_facts import AttributeFacts
 from unipt_train.data.batches import Key
-from unipt_train.data.captions import CaptionChoice
+from unipt_train.data.captions import ANY_CAPTION, CaptionChoice
 from unipt_train.data.masking import mask_whole_words
 from unipt_train.data.rows import Rows, expect
 
@@ -130,7 +129,7 @@ class PretrainingPairs(Samples):
         sampler: CaptionSampler | None = None,
         facts: AttributeFacts | None = None,
         identified: bool = False,
-        choice: CaptionChoice = CaptionChoice(),
+        choice: CaptionChoice = ANY_CAPTION,
     ) -> None:
         super().__init__(rows, processor, seed)
         self.choice = choice
@@ -184,12 +183,11 @@ class IdentityPairs(Samples):
         super().__init__(rows, processor, seed)
         table = rows.select_columns(["person_id", "captions"])
         self.person_ids = sorted(set(table["person_id"]))
-        choice = CaptionChoice()
         index_of = {person_id: index for index, person_id in enumerate(self.person_ids)}
         self._pairs = []
         for row, record in enumerate(table):
             person = index_of[record["person_id"]]
-            self._pairs += [(row, caption, person) for caption in choice.of(record)]
+            self._pairs += [(row, caption, person) for caption in ANY_CAPTION.of(record)]
 
     @property
     def person_of(self) -> list[int]:

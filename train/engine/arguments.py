@@ -4,12 +4,13 @@ import argparse
 import dataclasses
 import inspect
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from modeling_unipt.common.command_line import OptionsOnce
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.common.words import nearest
 
@@ -23,6 +24,21 @@ RECIPES = Path(__file__).parents[1] / "configs"
 NAMES_OF_INPUTS = frozenset(
     {"about", "attributes", "dataset", "evaluation", "held_out", "model", "renders", "text_model", "vision_model"}
 )
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A YAML loader that refuses a repeated key, of which YAML itself would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue
+            if key_node.value in seen:
+                line = key_node.start_mark.line + 1
+                raise UserError(f"the key '{key_node.value}' stands there twice, again in line {line}; keep one")
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
 
 
 def option(default: Value, text: str) -> Value:
@@ -41,7 +57,7 @@ def part_of(arguments: Any, part: type[Part]) -> Part:
 def require(arguments: Any, *names: str) -> None:
     """Raise a UserError naming the first of ``names`` that was given neither by YAML nor on the command line."""
     for name in names:
-        if getattr(arguments, name) is None:
+        if getattr(arguments, name) in (None, []):
             raise UserError(f"{_as_option(name)} is needed: give it on the command line or in the --config file")
 
 
@@ -54,7 +70,8 @@ def parse_arguments(arguments_class: type[Arguments], module_doc: str, argv: Seq
         argv: the command line; by default that of this process.
 
     Raises:
-        UserError: the YAML file is missing or malformed, has a key that is no option, or a value that is not allowed.
+        UserError: an option is given twice; or the YAML file is missing or malformed, has a key twice or one that is no
+            option, or a value that is not allowed.
     """
     # It loads torch, and with that OpenMP, which a command may want to tell something before.
     from transformers import HfArgumentParser
@@ -62,7 +79,10 @@ def parse_arguments(arguments_class: type[Arguments], module_doc: str, argv: Seq
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
         pass
 
-    parser = HfArgumentParser(arguments_class, description=inspect.cleandoc(module_doc), formatter_class=Formatter)
+    class Parser(OptionsOnce, HfArgumentParser):
+        pass
+
+    parser = Parser(arguments_class, description=inspect.cleandoc(module_doc), formatter_class=Formatter)
     parser.add_argument(
         "--config",
         help="YAML file with any of these options, or the bare name of a recipe in train/configs; the command line "
@@ -76,7 +96,8 @@ def parse_arguments(arguments_class: type[Arguments], module_doc: str, argv: Seq
     config = first.parse_known_args(argv)[0].config
     if config:
         config = _find_yaml(config)
-        parser.set_defaults(**_defaults_of(config, known))
+        lists = {action.dest: action for action in parser._actions if action.nargs in ("+", "*")}
+        parser.set_defaults(**_defaults_of(config, known, lists))
     namespace = vars(parser.parse_args(argv))
     # argparse itself checks choices only where they stand on the command line.
     for action in parser._actions:
@@ -106,18 +127,37 @@ def beside(name: str, folder: Path) -> str:
     return os.path.relpath(found, here) if found.startswith(here + os.sep) else found
 
 
-def _defaults_of(config: str, known: Collection[str]) -> dict[str, Any]:
-    """The values of a YAML file, as the parser takes defaults."""
+def _defaults_of(config: str, known: Collection[str], lists: Mapping[str, argparse.Action]) -> dict[str, Any]:
+    """The values of a YAML file, as the parser takes defaults.
+
+    Args:
+        known: names of the options.
+        lists: those of them that take several values.
+    """
     folder = Path(config).parent
     defaults = {}
     for key, value in _read_yaml(config, known).items():
-        if value is not None and not isinstance(value, list):
+        if isinstance(value, dict) or (isinstance(value, list) and key not in lists):
+            raise UserError(f"configuration {config}: {key} takes one value, not {value!r}")
+        if isinstance(value, list):
+            value = [_converted(config, key, each, lists[key]) for each in value]
+        elif value is not None:
             # As a string it goes through argparse's own conversion: YAML's 1e-4, a string to PyYAML, becomes a float.
-            value = str(value)
+            value = [_converted(config, key, value, lists[key])] if key in lists else str(value)
         if key in NAMES_OF_INPUTS and value is not None:
-            value = [beside(str(name), folder) for name in value] if isinstance(value, list) else beside(value, folder)
+            value = [beside(name, folder) for name in value] if isinstance(value, list) else beside(value, folder)
         defaults[key] = value
     return defaults
+
+
+def _converted(config: str, key: str, value: Any, action: argparse.Action) -> Any:
+    """One of the values of a list, which argparse converts only where they stand on the command line."""
+    try:
+        if isinstance(value, str | int | float):
+            return action.type(str(value))
+    except ValueError:
+        pass
+    raise UserError(f"configuration {config}: {key} cannot be {value!r}")
 
 
 def _find_yaml(path: str) -> str:
@@ -131,13 +171,17 @@ def _read_yaml(path: str, known: Collection[str]) -> dict[str, Any]:
     """The content of a YAML file, each key of which is one of the ``known`` ones."""
     try:
         with open(path, encoding="utf-8") as file:
-            values = yaml.safe_load(file) or {}
+            values = yaml.load(file, _UniqueKeys) or {}
     except OSError as error:
         shipped = [recipe.name for recipe in RECIPES.glob("*.yaml")]
         raise UserError(
             f"configuration {path} cannot be read: {error.strerror}; the recipes in train/configs need no folder "
             f"before their names{_valid(path, shipped)}"
         ) from None
+    except UserError as error:
+        raise UserError(f"configuration {path}: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"configuration {path} is not a text file in UTF-8; save it as one") from None
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         raise UserError(f"configuration {path} is not valid YAML near line {line}") from None

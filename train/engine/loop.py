@@ -17,7 +17,7 @@ from unipt_train.engine.checkpoints import CHECKPOINTS, find_checkpoints
 from unipt_train.engine.joint_batch import joint_backward
 from unipt_train.engine.launching import check_shares
 from unipt_train.engine.progress import LogLine, Progress
-from unipt_train.engine.waiting import give_way
+from unipt_train.engine.workers import WorkerStart
 from unipt_train.objectives.base import Objective, Tensors
 
 logger = logging.getLogger(__name__)
@@ -83,13 +83,18 @@ def run_training(
     bare.keep_in_bounds()
     rated = _group_to_log(optimizers[0])
     batches = make_batches(len(dataset), options.batch_size, options.seed, progress.step, options.max_steps)
+    start_worker = WorkerStart(
+        batches, accelerator.process_index, accelerator.num_processes, accelerator.device.type == "cpu"
+    )
     loader = torch.utils.data.DataLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=collator,
         num_workers=options.num_workers,
-        worker_init_fn=give_way if accelerator.device.type == "cpu" else None,
+        worker_init_fn=start_worker,
     )
+    if not options.num_workers:
+        start_worker.tell(dataset, 0, 1)
     objective.train()
     bar = tqdm(total=options.max_steps, initial=progress.step, unit="step", disable=not accelerator.is_main_process)
     last_loss = None

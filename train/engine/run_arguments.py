@@ -87,7 +87,11 @@ class RunArguments:
     def settings(self) -> dict[str, Any]:
         """The options that shape the result, by name; with others of them the result is another."""
         left_out = HOW_IT_RUNS if self.weight_decay else HOW_IT_RUNS | {"decay_positions"}
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
+        settings = {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
+        if isinstance(settings.get("dataset"), list) and len(settings["dataset"]) == 1:
+            # As versions up to 0.3 wrote it, which took a single data set.
+            settings["dataset"] = settings["dataset"][0]
+        return settings
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -99,9 +103,20 @@ class RunArguments:
 class PretrainArguments(RunArguments):
     """The options of train/pretrain.py."""
 
-    dataset: str | None = option(None, "folder or Hub name of a dataset of image-text pairs")
+    dataset: list[str] | None = option(None, "folders or Hub names of data sets of image-text pairs, one or several")
+    dataset_weights: list[float] | None = option(
+        None,
+        "how many samples come from each of several data sets, in proportion: 3 1 takes three of the first for each of "
+        "the second (default: every row of all of them once in an epoch)",
+    )
+    caption_backends: list[str] | None = option(
+        None, "take only the stored captions that these backends wrote, by the column caption_backends (default: all)"
+    )
+    min_caption_score: float | None = option(
+        None, "take only the stored captions of at least this score, by the column caption_scores (default: all)"
+    )
     output_dir: str | None = option(None, "folder for the pre-trained model; must be new")
-    split: str = option("train", "split of the dataset")
+    split: str = option("train", "split of the data sets")
     model: str | None = option(
         None,
         "folder or Hub name of a whole model to go on from: UniPT, CLIP, SigLIP, or SigLIP 2 of fixed size. It keeps "
@@ -175,9 +190,11 @@ class FinetuneArguments(RunArguments):
     """The options of train/finetune.py."""
 
     model: str | None = option(None, "folder or Hub name of the UniPT model to start from")
-    dataset: str | None = option(None, "folder or Hub name of a benchmark")
+    dataset: list[str] | None = option(
+        None, "folders or Hub names of benchmarks, one or several; people of different ones are different people"
+    )
     output_dir: str | None = option(None, "folder for the fine-tuned model; must be new")
-    split: str = option("train", "split of the dataset")
+    split: str = option("train", "split of the data sets")
     batch_size: int = option(64, "captions in a step, over all processes")
     captions_per_person: int = option(
         0, "captions of each person in a batch; 0: captions are shuffled, whoever they show"

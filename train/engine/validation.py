@@ -2,12 +2,11 @@
 
 import logging
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -18,7 +17,8 @@ from transformers import PreTrainedModel
 from modeling_unipt.common.atomic_files import write_json, written_aside
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.processing_unipt import UniPTProcessor
-from unipt_train.data.loading import rows_of
+from unipt_train.data.loading import Splits, check_names, load_splits, rows_of
+from unipt_train.data.rows import JoinedRows, Rows
 from unipt_train.engine.checkpoints import CHECKPOINTS, find_checkpoints
 from unipt_train.evaluation.measure import embed_rows, measure
 
@@ -46,17 +46,46 @@ class DividedRows:
 
     Attributes:
         training, validation: rows of different people.
-        split: the split that the validation rows come from.
-        held_out_person_ids: whom the validation rows show if they come from the split that is trained on, else [].
+        split: the split that the validation rows come from; of several data sets name -> split.
+        held_out_person_ids: whom the validation rows show if they come from the split that is trained on, else []; of
+            several data sets, name -> such a list for those from which people are held out.
     """
 
-    training: datasets.Dataset
-    validation: datasets.Dataset
-    split: str
-    held_out_person_ids: list[Any]
+    training: Rows
+    validation: Rows
+    split: str | dict[str, str]
+    held_out_person_ids: list[Any] | dict[str, list[Any]]
+
+    @property
+    def held_out(self) -> int:
+        """The number of people who are held out of training."""
+        if isinstance(self.held_out_person_ids, dict):
+            return sum(map(len, self.held_out_person_ids.values()))
+        return len(self.held_out_person_ids)
 
 
-def divide_rows(splits: datasets.DatasetDict, options: ValidationOptions, columns: Iterable[str]) -> DividedRows:
+def divide_benchmarks(names: Sequence[str], options: ValidationOptions, columns: Iterable[str]) -> DividedRows:
+    """:func:`divide_rows` of one data set or of each of several, whose people are other people.
+
+    The validation rows of several are one gallery.
+
+    Raises:
+        UserError: as :func:`divide_rows`; or a data set cannot be loaded or is named twice.
+    """
+    check_names(names)
+    columns = list(columns)
+    parts = {name: divide_rows(load_splits(name), replace(options, dataset=name), columns) for name in names}
+    if len(parts) == 1:
+        return parts[names[0]]
+    return DividedRows(
+        JoinedRows({name: part.training for name, part in parts.items()}),
+        JoinedRows({name: part.validation for name, part in parts.items()}),
+        {name: part.split for name, part in parts.items()},
+        {name: part.held_out_person_ids for name, part in parts.items() if part.held_out_person_ids},
+    )
+
+
+def divide_rows(splits: Splits, options: ValidationOptions, columns: Iterable[str]) -> DividedRows:
     """Take the validation rows from a split of their own, or else hold people out of training.
 
     Args:
@@ -220,12 +249,14 @@ class Validation:
         }
         write_json(self.folder / RECORD, record, indent=1)
         who = "held-out people" if self.rows.held_out_person_ids else "people"
+        split = self.rows.split
+        where = f"the split {split}" if isinstance(split, str) else f"several data sets, {len(split)} splits"
         logger.info(
-            "step %s of %s is kept: Rank-1 %.2f on %s %s of the split %s",
+            "step %s of %s is kept: Rank-1 %.2f on %s %s of %s",
             step,
             self.last_step,
             score,
             people,
             who,
-            self.rows.split,
+            where,
         )

@@ -10,7 +10,7 @@ from typing import Any
 from dataset_builders.benchmarks.layouts import LAYOUTS
 from modeling_unipt.common.output_folders import SETTINGS_FILE
 from unipt_train.data.identity import dataset_digest
-from unipt_train.evaluation.report import benchmark_title
+from unipt_train.evaluation.report import AND, benchmark_title, several
 
 CARD = "README.md"
 # What train/publishing/card.py writes of each training. A published model has no other record of it.
@@ -26,15 +26,15 @@ class Training:
     Attributes:
         command: "pretrain", "finetune", or the name of another one.
         steps: how many it took.
-        dataset: name or path of its dataset, as it was given.
-        digest: the dataset's :func:`unipt_train.data.identity.dataset_digest`; None if it is not recorded.
+        dataset: name or path of its dataset, as it was given; several stand with " + " between them.
+        digests: :func:`unipt_train.data.identity.dataset_digest` of each of its datasets, if they are recorded.
         title: what the dataset calls itself; None if it is not recorded.
     """
 
     command: str
     steps: int
     dataset: str
-    digest: str | None
+    digests: list[str]
     title: str | None
 
     def was_on(self, dataset: str) -> bool:
@@ -43,12 +43,12 @@ class Training:
         A digest decides. Without one, a card knows the title, and versions up to 0.2 left the path as it was typed.
         """
         digest = dataset_digest(dataset)
-        if self.digest and digest:
-            return self.digest == digest
+        if self.digests and digest:
+            return digest in self.digests
         if self.title:
             # Data in a benchmark's layout have a title that others share.
             return self.title in OFFICIAL_TITLES and self.title == benchmark_title(dataset)
-        return _ends_as(dataset, self.dataset)
+        return any(_ends_as(dataset, typed) for typed in self.dataset.split(AND))
 
 
 def last_training(folder: Path | str) -> Training | None:
@@ -81,10 +81,16 @@ def _training(command: str, settings: dict[str, Any], title: str | None) -> Trai
     return Training(
         command=command,
         steps=int(settings.get("max_steps") or 0),
-        dataset=str(settings.get("dataset", "")),
-        digest=settings.get("dataset_digest"),
+        dataset=AND.join(map(str, several(settings.get("dataset", "")))),
+        digests=_digests(settings.get("dataset_digest")),
         title=title,
     )
+
+
+def _digests(recorded: str | list[str | None] | None) -> list[str]:
+    """The digests of a folder's own record, or of a card."""
+    each = recorded.split(AND) if isinstance(recorded, str) else recorded or []
+    return [digest for digest in each if digest]
 
 
 def _ends_as(dataset: str, typed: str) -> bool:

@@ -11,6 +11,8 @@ from huggingface_hub import metadata_load
 
 from modeling_unipt.common.words import markdown_table
 
+# Between the values of a setting that has several, in a card.
+AND = " + "
 METRICS = ("R1", "R5", "R10", "mAP", "mINP")
 # What train/evaluate_retrieval.py writes to its JSON file, one for each model, dataset and direction.
 Record = dict[str, Any]
@@ -41,6 +43,11 @@ def benchmark_title(dataset: str | Path) -> str:
     return str(header.get("pretty_name") or public_name(dataset))
 
 
+def several(setting: Any) -> list[Any]:
+    """The values of a setting of a training that has one value or several."""
+    return setting if isinstance(setting, list) else [setting]
+
+
 def text_table(records: Sequence[Record], name_key: str = "model") -> str:
     """Metrics in percent for a console, a line for each record; then what they were measured on.
 
@@ -60,6 +67,8 @@ def text_table(records: Sequence[Record], name_key: str = "model") -> str:
                 f"{name}: {record['queries_without_match']} queries have no image or caption of their person in the "
                 "gallery and count as 0"
             )
+        if record.get("blank_captions"):
+            lines.append(f"{name}: {record['blank_captions']} captions are blank and were left out")
         if record.get("captions_truncated"):
             lines.append(
                 f"{name}: {record['captions_truncated']} captions are longer than the model's {record['text_limit']} "
@@ -112,6 +121,10 @@ def markdown(records: Sequence[Record]) -> str:
         line += f"{record['gallery']:,} in the gallery, {record['identities']:,} people"
         if record["queries_without_match"]:
             line += f"; {record['queries_without_match']} queries without a match"
+        if record.get("blank_captions"):
+            line += f"; {record['blank_captions']} blank captions left out"
+        if record.get("image_weight") is not None:
+            line += f"; each query is {1 - record['image_weight']:g} words and {record['image_weight']:g} image"
         if record["captions_truncated"]:
             line += f"; {record['captions_truncated']} captions cut at {record['text_limit']} tokens"
         lines.append(line)

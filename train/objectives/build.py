@@ -5,12 +5,11 @@ train/pretrain.py calls this, and so do measurements that must train on exactly 
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-import datasets
 import torch
 from transformers import AutoConfig, AutoTokenizer, ImageProcessingMixin, PreTrainedTokenizerBase
 
@@ -27,7 +26,10 @@ from modeling_unipt.loading import load_unipt
 from modeling_unipt.modeling_unipt import UniPTForPreTraining
 from modeling_unipt.processing_unipt import UniPTProcessor
 from unipt_train.data.attribute_facts import AttributeFacts
+from unipt_train.data.captions import CaptionChoice, with_captions
+from unipt_train.data.loading import load_several
 from unipt_train.data.pairs import PretrainingPairs
+from unipt_train.data.rows import Rows, arrow_column
 from unipt_train.objectives.initialisation import start_from_sine_cosine_positions
 
 logger = logging.getLogger(__name__)
@@ -68,6 +70,14 @@ class SampleOptions:
     weigh_negatives: bool
     attribute_loss_weight: float
     seed: int
+    caption_backends: list[str] | None = None
+    min_caption_score: float | None = None
+
+    @property
+    def choice(self) -> CaptionChoice:
+        """Which of the stored captions are trained on."""
+        backends = None if self.caption_backends is None else frozenset(self.caption_backends)
+        return CaptionChoice(backends, self.min_caption_score)
 
     @property
     def needs_facts(self) -> bool:
@@ -235,7 +245,7 @@ def _random_model(options: ModelOptions) -> UniPTForPreTraining:
 
 def columns_needed(options: SampleOptions) -> list[str]:
     """Names of the dataset's columns that the options ask for."""
-    columns = ["image", "captions"]
+    columns = ["image", *options.choice.columns]
     if options.fresh_captions:
         columns += ["image_id", "attributes"]
     if options.needs_facts:
@@ -245,8 +255,46 @@ def columns_needed(options: SampleOptions) -> list[str]:
     return columns
 
 
+def load_parts(names: Sequence[str], split: str, options: SampleOptions) -> tuple[dict[str, Rows], list[str]]:
+    """The rows of each data set that can be trained on, by its name; and sentences about those that cannot.
+
+    Raises:
+        UserError: a data set cannot be loaded, or lacks what the options need; or several do not fit together.
+    """
+    needed = columns_needed(options)
+    parts = {}
+    said = []
+    for name, rows in load_several(names, split, needed).items():
+        # What is not used is not read. The name of an image is for messages.
+        used = [column for column in rows.column_names if column in needed or column == "image_id"]
+        rows = rows.select_columns(used)
+        if options.fresh_captions:
+            _check_attributes(name, rows)
+        parts[name], left_out = with_captions(name, rows, options.choice)
+        said += [left_out] if left_out else []
+    for column in ("attributes", "attribute_probabilities"):
+        kinds = {name: rows.features[column] for name, rows in parts.items() if column in needed}
+        different = [name for name, kind in kinds.items() if kind != kinds[next(iter(kinds))]]
+        if different:
+            raise UserError(
+                f"datasets '{names[0]}' and '{different[0]}' differ in their column '{column}', so one vocabulary does "
+                "not fit both; train on stored captions with --fresh-captions false"
+            )
+    return parts, said
+
+
+def _check_attributes(name: str, rows: Rows) -> None:
+    empty = arrow_column(rows, "attributes").null_count
+    if empty:
+        raise UserError(
+            f"{empty} of {len(rows)} rows of dataset '{name}' tell no attributes, of which --fresh-captions writes; "
+            "leave this data set out or give --fresh-captions false and what needs it: --weigh-negatives false and "
+            "--attribute-loss-weight 0"
+        )
+
+
 def build_pairs(
-    rows: datasets.Dataset, processor: UniPTProcessor, options: SampleOptions
+    rows: Rows, processor: UniPTProcessor, options: SampleOptions
 ) -> tuple[PretrainingPairs, AttributeFacts | None]:
     """The training samples, and what their columns ``told`` and ``shown`` mean if they have these.
 
@@ -265,5 +313,5 @@ def build_pairs(
         sampler = CaptionSampler(vocabulary, vocabulary.templates_for(options.caption_recipe))
         if options.needs_facts:
             facts = AttributeFacts(vocabulary, list(rows.features["attribute_probabilities"]))
-    pairs = PretrainingPairs(rows, processor, options.seed, sampler, facts, options.exclude_repeats)
+    pairs = PretrainingPairs(rows, processor, options.seed, sampler, facts, options.exclude_repeats, options.choice)
     return pairs, facts

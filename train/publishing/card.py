@@ -15,7 +15,7 @@ from modeling_unipt.common.atomic_files import write_text
 from modeling_unipt.common.output_folders import SETTINGS_FILE
 from modeling_unipt.common.user_errors import UserError
 from unipt_train.engine.precision import MEASURED
-from unipt_train.evaluation.report import METRICS, Record, benchmark_title, metrics_table, public_name
+from unipt_train.evaluation.report import AND, METRICS, Record, benchmark_title, metrics_table, public_name, several
 
 CARDS = Path(__file__).parents[1] / "cards"
 METRIC_NAMES = {"R1": "Rank-1", "R5": "Rank-5", "R10": "Rank-10", "mAP": "mAP", "mINP": "mINP"}
@@ -152,7 +152,8 @@ def _stage_text(stage: TrainingStage) -> str:
     settings = stage.settings
     text = f"**{COMMAND_TITLES.get(stage.command, stage.command)}**"
     if "dataset" in settings:
-        text += f" on {benchmark_title(settings['dataset'])}, split {settings['split']}"
+        titles = " and ".join(benchmark_title(name) for name in several(settings["dataset"]))
+        text += f" on {titles}, split {settings['split']}"
     # Fine-tuning counts pairs of image and caption, pre-training rows of the dataset.
     for key in ("pairs", "rows"):
         if key in settings:
@@ -166,8 +167,13 @@ def _stage_text(stage: TrainingStage) -> str:
     shown = []
     for key, value in settings.items():
         if value is not None and key != "command":
-            shown.append(f"{key} {public_name(value) if key in PATH_SETTINGS and value else value}")
+            # A comma would end the setting for whoever reads the card again.
+            shown.append(f"{key} " + AND.join(_shown(key, each) for each in several(value)))
     return f"{text} Settings: {', '.join(shown)}."
+
+
+def _shown(key: str, value: Any) -> str:
+    return public_name(value) if key in PATH_SETTINGS and value else str(value)
 
 
 def choice_text(choice: dict[str, Any] | None) -> str:
@@ -175,7 +181,13 @@ def choice_text(choice: dict[str, Any] | None) -> str:
     if choice is None:
         return "The weights are those of the last step: no checkpoint was chosen."
     where = f"the {choice['people']} people of split {choice['split']}"
-    if choice["held_out_person_ids"]:
+    if isinstance(choice["split"], dict):
+        parts = []
+        for name, split in choice["split"].items():
+            held_out = "held out of " if name in choice["held_out_person_ids"] else ""
+            parts.append(f"{held_out}split {split} of {public_name(name)}")
+        where = f"the {choice['people']} people {AND.join(parts)}"
+    elif choice["held_out_person_ids"]:
         where = f"{choice['people']} people held out of split {choice['split']}"
     return (
         f"The weights are those of step {choice['step']} of {choice['steps']}, chosen by Rank-1 on {where} "
@@ -270,7 +282,8 @@ def write_model_card(folder: Path | str, records: Sequence[Record], facts: Facts
     data = {}
     for stage in stages:
         if "dataset" in stage.settings:
-            data[public_name(stage.settings["dataset"])] = benchmark_title(stage.settings["dataset"])
+            for name in several(stage.settings["dataset"]):
+                data[public_name(name)] = benchmark_title(name)
     header = ModelCardData(
         model_name=facts.name or folder.resolve().name,
         license=facts.license,

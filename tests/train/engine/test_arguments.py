@@ -78,6 +78,47 @@ def test_malformed_yaml_is_one_sentence(tmp_path, text, message):
         parse(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("batch_size: 8\nseed: 1\nbatch_size: 9\n", "the key 'batch_size' stands there twice, again in line 3"),
+        ("batch_size: [8, 9]\n", "batch_size takes one value, not .8, 9."),
+        ("batch_size: {a: 8}\n", "batch_size takes one value, not {'a': 8}"),
+        ("dataset_weights: [1, many]\n", "dataset_weights cannot be 'many'"),
+        ("dataset: [a, null]\n", "dataset cannot be None"),
+        ("dataset: [[a]]\n", "dataset cannot be ..a.."),
+    ],
+)
+def test_a_value_that_would_be_half_ignored_is_refused(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        parse(tmp_path, text)
+
+
+def test_a_yaml_file_in_another_encoding_is_one_sentence(tmp_path):
+    (tmp_path / "config.yaml").write_bytes("dataset: M\u00fcnchen\n".encode("latin-1"))
+    with pytest.raises(UserError, match="is not a text file in UTF-8"):
+        parse_arguments(PretrainArguments, "Doc.", ["--config", str(tmp_path / "config.yaml")])
+
+
+def test_an_option_of_several_values_takes_one_or_several_from_yaml(tmp_path):
+    arguments = parse(tmp_path, "dataset: a\ndataset_weights: [3, 1e-1]\n")
+    assert (arguments.dataset, arguments.dataset_weights) == (["a"], [3.0, 0.1])
+    assert parse(tmp_path, "dataset: [a, b]\n").dataset == ["a", "b"]
+    assert parse(tmp_path, "dataset: [a, b]\n", "--dataset", "c").dataset == ["c"]
+
+
+def test_one_data_set_is_recorded_as_version_0_3_did(tmp_path):
+    assert parse(tmp_path, "dataset: a\n").settings()["dataset"] == "a"
+    assert parse(tmp_path, "dataset: [a, b]\n").settings()["dataset"] == ["a", "b"]
+    assert parse(tmp_path, "").settings()["dataset"] is None
+
+
+@pytest.mark.parametrize("words", [["--batch-size", "8", "--batch_size", "8"], ["--random-init", "--no_random_init"]])
+def test_an_option_given_twice_is_refused(words):
+    with pytest.raises(UserError, match="is given twice"):
+        parse_arguments(PretrainArguments, "Doc.", words)
+
+
 def test_missing_yaml_is_one_sentence():
     with pytest.raises(UserError, match="nowhere.yaml cannot be read"):
         parse_arguments(PretrainArguments, "Doc.", ["--config", "nowhere.yaml"])
