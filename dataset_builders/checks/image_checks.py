@@ -10,6 +10,7 @@ from tqdm import tqdm
 from modeling_unipt.common.image_files import UnreadableImage
 from modeling_unipt.sources.base import Source, read_batches
 
+from .image_names import Person, person_of_name, telling_name
 from .near_duplicates import DISTANCE, HashIndex, perceptual_hash
 
 # Sharpness depends on an image's size, so larger images are shrunk to about what a model sees.
@@ -111,7 +112,9 @@ def sharpness(image: Image.Image) -> float:
 
 
 class Exclusion:
-    """The hashes of the images of benchmarks, which a training set must not hold.
+    """The images of benchmarks, and the people in them, which a training set must not hold.
+
+    An image is known by its hash or its file name, a person by the file names of the set that both images come from.
 
     Args:
         distance: number of differing bits up to which two hashes count as the same image.
@@ -124,17 +127,23 @@ class Exclusion:
     def __init__(self, distance: int = DISTANCE) -> None:
         self.index = HashIndex(distance)
         self.names: list[tuple[str, str]] = []
+        # What was added -> (name of the benchmark, image_id) of the first such image.
+        self._file_names: dict[str, tuple[str, str]] = {}
+        self._people: dict[Person, tuple[str, str]] = {}
 
-    def add(self, label: str, source: Source, workers: int = 1) -> int:
-        """Hash all images of a benchmark. Images that cannot be read cannot be excluded.
+    def add(self, label: str, source: Source, workers: int = 1, root: str = "") -> int:
+        """Take all images of a benchmark. Images that cannot be read can be excluded by their names only.
 
         Args:
             label: the benchmark's name in the reasons.
             workers: number of threads that read and decode images.
+            root: where the source is, whose folders may tell which set the images come from.
 
         Returns:
             The number of images that could not be read.
         """
+        for position, image_id in enumerate(source.ids):
+            self._add_name(source.name(position), (label, image_id), root)
         unread = 0
         with tqdm(total=len(source), desc=f"hashing {label}", unit="image") as bar:
             for batch in read_batches(source, range(len(source)), EXCLUDE_BATCH, workers, examine=perceptual_hash):
@@ -154,6 +163,35 @@ class Exclusion:
             return None
         label, image_id = self.names[found]
         return f"also in {label}: its image {image_id}"
+
+    def reason_of_name(self, name: str, root: str = "") -> str | None:
+        """Why an image of this name is refused, or None.
+
+        Args:
+            name: path of the image in its source.
+            root: where the source is.
+        """
+        found = self._file_names.get(telling_name(name) or "")
+        if found is not None:
+            return f"also in {found[0]}: its image {found[1]} has the same file name"
+        person = person_of_name(f"{root}/{name}")
+        if person is None:
+            return None
+        # Where one of both paths does not tell the part, the number alone decides.
+        parts = (person.part, "") if person.part else ("", "train", "test")
+        for part in parts:
+            found = self._people.get(Person(person.title, person.number, part))
+            if found is not None:
+                return f"shows person {person.number} of {person.title}, as in {found[0]}: its image {found[1]}"
+        return None
+
+    def _add_name(self, name: str, image: tuple[str, str], root: str) -> None:
+        file_name = telling_name(name)
+        if file_name is not None:
+            self._file_names.setdefault(file_name, image)
+        person = person_of_name(f"{root}/{name}")
+        if person is not None:
+            self._people.setdefault(person, image)
 
 
 class ImageChecks:

@@ -162,13 +162,14 @@ def prepare(work: Path, plan: Plan) -> Tools:
             subject_check = SubjectCheck(scorer, plan.vocabulary.subject, options.min_subject_score)
         image_captioner = ImageCaptioner(options.captioner, device) if options.captioner else None
         exclusion = Exclusion(options.duplicate_distance)
-        for name, benchmark in plan.benchmarks:
-            exclusion.add(name, benchmark, options.workers)
+        for (name, benchmark), spec in zip(plan.benchmarks, options.exclude, strict=True):
+            exclusion.add(name, benchmark, options.workers, spec)
     except UserError:
         if not (work / "done").exists():
             shutil.rmtree(work, ignore_errors=True)
         raise
     return Tools(
+        images=options.images,
         recipe=recipe,
         captioner=plan.captioner,
         seed=options.seed,

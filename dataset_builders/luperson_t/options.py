@@ -311,8 +311,10 @@ def _add_refusals(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="BENCHMARK",
-        help="refuse images that also occur in BENCHMARK: a dataset written by dataset_builders.benchmarks, or any "
-        "other SRC; may be repeated",
+        help="refuse images that also occur in BENCHMARK, a dataset written by dataset_builders.benchmarks or any "
+        "other SRC: those that look the same (see --duplicate-distance), those of the same file name, and all images "
+        "of its people as far as file names tell them. They do in Market-1501, DukeMTMC-reID, MSMT17, CUHK01, CUHK03, "
+        "CUHK-SYSU and VIPeR, of which ICFG-PEDES, RSTPReid and CUHK-PEDES are made; may be repeated",
     )
     group.add_argument(
         "--duplicate-distance",

@@ -32,6 +32,7 @@ DEFAULT_SETTINGS = {
     "dtype": BuildOptions.dtype,
     "duplicate_distance": BuildOptions.duplicate_distance,
     "exclude": None,
+    "exclude_names": None,
     "license": BuildOptions.license,
     "min_subject_score": BuildOptions.min_subject_score,
     "quality": None,
@@ -124,6 +125,9 @@ def make_plan(options: BuildOptions) -> Plan:
         "duplicate_distance": options.duplicate_distance,
         "drop_duplicates": options.drop_duplicates or None,
     }
+    if benchmarks:
+        # Versions up to 0.3 excluded by hashes alone.
+        settings["exclude_names"] = True
     if options.min_subject_score is not None:
         settings["min_subject_score"] = options.min_subject_score
     return Plan(

@@ -33,6 +33,7 @@ class Tools:
     """What describes images, and how.
 
     Attributes:
+        images: where the images are, as the user named it.
         recipe: says what is seen in an image.
         captioner: makes captions of that, by templates.
         seed: seed of the choice among templates and synonyms.
@@ -46,6 +47,7 @@ class Tools:
         workers: threads that read and decode images.
     """
 
+    images: str
     recipe: Recipe
     captioner: Captioner
     seed: int
@@ -73,6 +75,15 @@ def write_shard(
     """
     recipe = tools.recipe
     used, hashes, rejected = [], [], []
+    unnamed = []
+    for position in positions:
+        # Before it is read: the names of images cost nothing.
+        reason = tools.checks.exclusion.reason_of_name(source.name(position), tools.images)
+        if reason is None:
+            unnamed.append(position)
+        else:
+            rejected.append([position, reason])
+    progress(len(rejected))
 
     def described(batch: list[tuple[int, SourceImage | str]]) -> list[tuple[int, SourceImage | str, Row | str]]:
         """(position, image, row) of each image; a reason instead of the row, and of an unread image, where refused."""
@@ -80,7 +91,7 @@ def write_shard(
         rows = iter(rows_of(read, tools) if read else [])
         return [(position, image, next(rows) if isinstance(image, SourceImage) else image) for position, image in batch]
 
-    batches = read_batches(source, positions, tools.batch_size, tools.workers, recipe.pixels, tools.checks)
+    batches = read_batches(source, unnamed, tools.batch_size, tools.workers, recipe.pixels, tools.checks)
     with ShardWriter(path, arrow_schema(columns_of(recipe.scorer.vocabulary))) as writer:
         # Twice as many batches as lanes: a lane that is done finds its next batch read.
         for batch in map_ahead(described, batches, tools.lanes, 2 * tools.lanes):

@@ -186,7 +186,9 @@ def _built_facts(
         "images used": str(statistics.images),
         "images refused": f"{statistics.rejected} (`rejected.jsonl` says why)",
         "quality filter": ", ".join(limits) or "none",
-        "images of benchmarks refused": ", ".join(built.excluded) or "no benchmark was named",
+        "images of benchmarks refused": ", ".join(built.excluded) + " (by look, file name, and people that names tell)"
+        if built.excluded
+        else "no benchmark was named",
         "near-duplicates": f"{duplicates}; perceptual hashes of 64 bits that differ in at most "
         f"{built.duplicate_distance}",
         "mean caption score": f"{statistics.mean_caption_score():.3f}",
