@@ -56,7 +56,7 @@ class AnnotatedSet(ImportedSet):
 
     def entries(self, file: Path) -> Iterator[Entry]:
         """The entries of one annotation file."""
-        return read_entries(file, self.described.layout.keys)
+        return read_entries(file, self.described.layout.keys, broken_lines=True)
 
     def sample(self, entry: Entry) -> Sample:
         """What an entry says.

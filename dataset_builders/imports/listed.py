@@ -11,7 +11,7 @@ from modeling_unipt.common.delimited_files import SUFFIXES, DelimitedFile
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.common.words import nearest
 
-from ..records.entries import Entry, Keys, read_entries
+from ..records.entries import Entry, Keys, Unreadable, read_entries
 from ..records.layout import Kept, Sample
 from .annotated import AnnotatedSet
 from .layouts import CAPTION_KEYS, IMAGE_KEYS, ImportLayout, columns_named
@@ -62,13 +62,13 @@ class ListedSet(AnnotatedSet):
         self.split_key = split[0] if split else "split"
 
     def entries(self, file: Path) -> Iterator[Entry]:
-        """The rows of a table; a row that cannot be read has the reason, a text, in place of its values."""
+        """The rows of a table."""
         if file not in self._delimited:
-            yield from read_entries(file, Keys(IMAGE_KEYS, CAPTION_KEYS))
+            yield from read_entries(file, Keys(IMAGE_KEYS, CAPTION_KEYS), broken_lines=True)
             return
         for number, (line, row) in enumerate(self._delimited[file].rows()):
             if isinstance(row, str):
-                values = row.removeprefix(f"line {line} ")
+                values = Unreadable(row.removeprefix(f"line {line} "))
             else:
                 values = {name: cell.strip() or None for name, cell in row.items()}
             yield Entry(f"{file}: line {line}", number, None, values)
@@ -84,8 +84,6 @@ class ListedSet(AnnotatedSet):
 
     def sample(self, entry: Entry) -> Sample:
         values = entry.values
-        if isinstance(values, str):
-            raise UserError(f"{entry.where} {values}")
         if isinstance(values, dict):
             texts = {key: _list_in(values[key]) for key in self.described.layout.captions if key in values}
             entry = dataclasses.replace(entry, values=values | texts)

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modeling_unipt.common.delimited_files import SUFFIXES
 from modeling_unipt.common.user_errors import UserError, first_line
 from modeling_unipt.common.words import nearest
 from modeling_unipt.sources.open import COMPRESSED_TAR, HUB_NAME
 from modeling_unipt.sources.saved import is_saved_dataset, saved_splits
 
+from ..records.entries import LINES_SUFFIXES
 from ..records.layout import find_annotation
 from ..records.values import split_of
 from .annotated import AnnotatedSet
@@ -23,6 +25,8 @@ from .tars import TarSet
 LUPERSON_T_COLUMNS = ("image", "caption", "image_id", "split")
 # Files of another form -> the layout that reads them.
 OTHER_FORMS = {".csv": "table", ".tsv": "table", ".parquet": "dataset", ".arrow": "dataset", ".tar": "webdataset"}
+COMPRESSED = (".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar")
+TABLE_SUFFIXES = (*SUFFIXES, *LINES_SUFFIXES, ".json")
 SHARD_NAME = re.compile(r"(\w+)-\d+-of-\d+(-\w+)?")
 
 
@@ -101,9 +105,13 @@ def _open_annotation(described: ImportLayout, options: ImportOptions, paths: Seq
     for path in paths:
         found = [path]
         if path.is_dir():
-            patterns = ("*.csv", "*.tsv", "*.json", "*.jsonl") if described.form == "table" else ()
+            patterns = [f"*{suffix}" for suffix in TABLE_SUFFIXES] if described.form == "table" else []
             tables = [file for pattern in patterns for file in _files([path], pattern)]
             found = tables or find_annotation(layout, path)
+        elif path.suffix.lower() in COMPRESSED:
+            raise UserError(f"{path} is compressed; unpack it, and give what is in it")
+        elif described.form == "table" and path.suffix.lower() not in TABLE_SUFFIXES:
+            raise UserError(f"{path} must end in one of {', '.join(TABLE_SUFFIXES)}; save a workbook as CSV")
         elif described.form == "files" and path.suffix.lower() in OTHER_FORMS:
             raise UserError(
                 f"{path} is not the annotation of {layout.title}; {known_sources(options.layout)}, or read it with "
@@ -131,6 +139,8 @@ def _images_of(described: ImportLayout, options: ImportOptions, source: Path, an
     """The folder that the paths of an annotation are relative to."""
     if options.images is not None:
         images = Path(options.images)
+        if images.exists() and not images.is_dir():
+            raise UserError(f"{images} is a file; give the folder that {annotation} names images in")
         if not images.is_dir():
             key = described.layout.image[0] if described.form == "files" else "paths"
             raise UserError(f"folder {images} does not exist; give the folder that the {key} of {annotation} is in")

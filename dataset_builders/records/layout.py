@@ -7,7 +7,7 @@ from typing import Any
 
 from modeling_unipt.common.user_errors import UserError
 
-from .entries import Entry, Keys, read_entries
+from .entries import Entry, Keys, Unreadable, read_entries
 from .values import SPLITS, as_type, path_of, person_of, split_of, texts_of
 
 
@@ -131,6 +131,8 @@ def sample_of(layout: Layout, entry: Entry, split_of_file: str | None = None) ->
         UserError: the entry lacks a key, or a value is not what it should be; the message begins with ``entry.where``.
     """
     values = entry.values
+    if isinstance(values, Unreadable):
+        raise UserError(f"{entry.where} {values}")
     if not isinstance(values, dict):
         raise UserError(f"{entry.where} is not a mapping")
     for keys in (layout.image, layout.captions, layout.person):
