@@ -143,7 +143,7 @@ def test_blank_and_odd_words(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "query 3 images" in told and "odd: blank captions: 1, such as PRCC/q1.jpg" in told
     assert json.loads((tmp_path / "out" / "rejected.jsonl").read_text()) == {
-        "image": "PRCC/q1.jpg",
+        "file_name": "PRCC/q1.jpg",
         "reason": "has no words",
     }
     assert "## What is odd in this data" in (tmp_path / "out" / "README.md").read_text()

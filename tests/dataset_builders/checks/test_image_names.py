@@ -132,7 +132,7 @@ def test_the_builder_refuses_by_name_and_by_person(tiny_clip_folder, tmp_path):
     )
     rejected = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
     image_id = "train/0003/0003_019_05_0303morning_0040_0"
-    assert {entry["image"]: entry["reason"] for entry in rejected} == {
+    assert {entry["file_name"]: entry["reason"] for entry in rejected} == {
         names[0]: f"shows person 0003 of MSMT17, as in bench: its image {image_id}",
         names[1]: f"also in bench: its image {image_id} has the same file name",
     }
