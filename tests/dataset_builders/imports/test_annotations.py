@@ -126,6 +126,12 @@ def test_one_broken_entry_among_others_is_listed(broken, reason, run):
     assert len(imported.rows["train"]) == 5 and "1 image was refused (1 in a broken entry)" in imported.said
 
 
+def test_a_broken_line_of_json_lines_is_one_row(run):
+    imported = run("\n".join([json.dumps(entry(0)), "{broken", *(json.dumps(entry(n)) for n in range(1, 5))]))
+    ((name, told),) = imported.rejected.items()
+    assert name == "set.json: line 2" and told.startswith("is not valid JSON") and len(imported.rows["train"]) == 5
+
+
 def test_many_broken_entries_end_the_import_with_the_first(refused):
     listed = [entry(0), entry(1), {"image": "cam/2.jpg"}, {"image": "cam/3.jpg"}]
     assert "entry 2 (counted from 0) lacks the key 'file_path'" in refused(listed)
@@ -202,10 +208,8 @@ def test_strict_takes_a_clean_set(run):
 
 def test_an_image_in_two_splits_stays_in_both_and_is_told(run):
     imported = run([entry(0), entry(0, split="test", captions=["In red he walks."])])
-    assert [row["captions"] for rows in imported.rows.values() for row in rows] == [
-        ["Person 0 walks home."],
-        ["In red he walks."],
-    ]
+    captions = {split: [row["captions"] for row in rows] for split, rows in imported.rows.items()}
+    assert captions == {"train": [["Person 0 walks home."]], "test": [["In red he walks."]]}
     assert "images that are in more than one split, and stay there: 1" in imported.said
     ids = [row["image_id"] for rows in imported.rows.values() for row in rows]
     assert len(set(ids)) == 2
