@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from modeling_unipt.common.stand_ins import refuse_stand_in
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.common.words import nearest
 
@@ -62,10 +63,14 @@ def read_data_file(path: Path | str) -> LinedDict:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({type(error).__name__}); give the path of a YAML file") from None
     except yaml.YAMLError as error:
+        refuse_stand_in(path)
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from None
     if not isinstance(content, LinedDict):
+        # A Git LFS pointer is a text to YAML; of an empty file there is nothing else to say.
+        if content is not None:
+            refuse_stand_in(path)
         raise UserError(f"{path} must be a YAML mapping of names to values")
     return content
 

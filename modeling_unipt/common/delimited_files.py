@@ -3,7 +3,7 @@
 import codecs
 import csv
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .stand_ins import HEAD_BYTES, refuse_stand_in
@@ -12,6 +12,8 @@ from .user_errors import UserError
 SUFFIXES = (".csv", ".tsv", ".txt")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _BLOCK = 1 << 20
+# The delimiter is found out from so many lines.
+_SAMPLE_LINES = 20
 # A longer cell is a double quote that is never closed.
 _LONGEST_CELL = 1 << 20
 _BYTE_ORDER_MARKS = (
@@ -156,7 +158,7 @@ class DelimitedFile:
                     sample.append(line)
                 else:
                     lines_before += 1
-                if len(sample) == 20:
+                if len(sample) == _SAMPLE_LINES:
                     break
         # max() keeps the order of DELIMITERS among equals.
         delimiter = max(DELIMITERS, key=lambda each: _fit(sample, each))
@@ -178,7 +180,13 @@ def _fit(lines: Sequence[str], delimiter: str) -> tuple[int, int]:
     return (widths.count(width) if width > 1 else 0), width
 
 
-def _is_quoted(lines: Iterable[str]) -> bool:
-    """Whether any cell of lines with tabs stands in double quotes."""
-    cells = [cell for line in lines for cell in line.rstrip("\r\n").split("\t")]
-    return any(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
+def _is_quoted(lines: Sequence[str]) -> bool:
+    """Whether lines with tabs can be read as if double quotes enclose cells. The last line may be cut off in a cell."""
+    reader = csv.reader(lines, delimiter="\t", strict=True)
+    try:
+        for _ in reader:
+            pass
+    except csv.Error:
+        # Only a cell that begins with a quote and goes on behind its end, or one that does not end, is an error.
+        return reader.line_num == len(lines) == _SAMPLE_LINES
+    return True

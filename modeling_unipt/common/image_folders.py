@@ -113,14 +113,15 @@ def list_folder(folder: Path | str) -> FolderListing:
             found.append(path)
         else:
             left_out[reason] += 1
+    counted = dict(sorted(left_out.items()))
     if not found:
-        line = left_out_line(folder, left_out)
+        line = left_out_line(folder, counted)
         raise UserError(
             f"folder {folder} holds no images; looked, also in sub-folders, for {', '.join(EVERYDAY_SUFFIXES)} and "
             f"rarer kinds{f'; {line}' if line else ''}"
         )
-    tell_left_out(folder, left_out)
-    return FolderListing(sorted(found, key=lambda path: path.as_posix()), dict(sorted(left_out.items())))
+    tell_left_out(folder, counted)
+    return FolderListing(sorted(found, key=lambda path: path.as_posix()), counted)
 
 
 def walk_images(folder: Path) -> Iterator[tuple[Path, str | None]]:

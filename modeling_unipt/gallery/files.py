@@ -28,6 +28,7 @@ import pyarrow.parquet as parquet
 from ..common.atomic_files import PREFIX, write_json, written_aside
 from ..common.image_files import write_rejected
 from ..common.locks import held
+from ..common.stand_ins import refuse_stand_in
 from ..common.user_errors import UserError, first_line
 from .vector_index import VectorIndex
 
@@ -355,6 +356,7 @@ class GalleryFiles:
             if len(table) != entry.rows:
                 raise ValueError
         except (OSError, ValueError, KeyError, pyarrow.ArrowException):
+            refuse_stand_in(path)
             raise UserError(self._damage(entry.file)) from None
         return table
 
@@ -424,6 +426,7 @@ def _read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         raise UserError(f"{folder} is not a gallery: it holds no {MANIFEST_FILE}; make one with unipt index") from None
     except (OSError, ValueError, KeyError, TypeError):
+        refuse_stand_in(path)
         raise UserError(f"{path} is damaged; {REINDEX}") from None
     try:
         if known:
