@@ -28,7 +28,7 @@ from modeling_unipt.common.user_errors import UserError, first_line
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 # A longer first line is no line of JSON Lines.
-_LONGEST_LINE = 1 << 20
+_LONGEST_LINE = 1 << 18
 # So many remarks on a file ("info", "version") at most stand before its entries.
 _MOST_REMARKS = 100
 # A key or position in a document, and its value; a list of mappings is an iterator instead.
@@ -41,6 +41,10 @@ class Keys:
 
     image: tuple[str, ...]
     captions: tuple[str, ...]
+
+
+class Unreadable(str):
+    """Why an entry cannot be read, in place of its values: who reads on may reject that entry alone."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,12 @@ def file_sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_entries(path: Path | str, keys: Keys) -> Iterator[Entry]:
+def read_entries(path: Path | str, keys: Keys, broken_lines: bool = False) -> Iterator[Entry]:
     """Read the entries of a file, in its order.
+
+    Args:
+        broken_lines: whether a line of JSON Lines that is no JSON is an entry that is :class:`Unreadable`, so that the
+            next one can be read; else it is an error.
 
     Raises:
         UserError: the file cannot be read, is something else than its name says, is not valid JSON, or holds no entry.
@@ -81,6 +89,8 @@ def read_entries(path: Path | str, keys: Keys) -> Iterator[Entry]:
     found = _lines(path, keys) if _is_json_lines(path) else _document(path, keys)
     number = -1
     for number, (where, group, values) in enumerate(found):
+        if isinstance(values, Unreadable) and not broken_lines:
+            raise UserError(f"{path}: {where} {values}")
         yield Entry(f"{path}: {where}", number, group, values)
     if number < 0:
         raise UserError(
@@ -137,8 +147,10 @@ def _is_json_lines(path: Path | str) -> bool:
             if not line:
                 return False
             first = line.strip()
+        if not file.read(1 << 16).strip():
+            return False
         try:
-            return isinstance(json.loads(first), dict) and bool(file.read(_LONGEST_LINE).strip())
+            return isinstance(json.loads(first), dict)
         except ValueError:
             return False
 
@@ -151,7 +163,7 @@ def _lines(path: Path | str, keys: Keys) -> Iterator[tuple[str, str | None, Any]
             try:
                 values = json.loads(line)
             except ValueError as error:
-                raise UserError(f"{path}: line {number} is not valid JSON ({first_line(error)})") from None
+                values = Unreadable(f"is not valid JSON ({first_line(error)})")
             yield from _unfolded(f"line {number}", None, values, keys)
 
 
@@ -275,7 +287,7 @@ def _entries_of(begins: bytes, pairs: _Pairs, keys: Keys) -> Iterator[tuple[str,
         for name, values in lists:
             lists_found = True
             yield from _listed(name, values, keys)
-        if lists or lists_found:
+        if lists or lists_found or value == []:
             continue
         held.append((key, value))
         entries_found = entries_found or _is_image_name(key) or _is_entry(value, keys) or len(held) > _MOST_REMARKS

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ _SPLIT_NAMES = {
 }
 # What pandas and str() write for a value that is missing.
 _NO_IDS = ("", "nan", "none", "null")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,19}(\.[0-9]*)?")
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,10 @@ def person_of(value: Any) -> int | str | None:
     """
     if isinstance(value, str):
         value = value.strip()
-        try:
-            value = float(value) if "." in value else int(value)
-        except ValueError:
+        # float() and int() would take "7_2" for a number, too.
+        if not _NUMBER.fullmatch(value):
             return value if value.lower() not in _NO_IDS else None
+        value = float(value) if "." in value else int(value)
     if isinstance(value, float):
         value = int(value) if value.is_integer() else None
     # To Python True is a whole number, too. Parquet files hold 64 bits.
@@ -110,8 +112,9 @@ def as_type(value: Any, kind: Any) -> Any:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(kind, list):
-        if isinstance(kind[0], list) and isinstance(value, list) and not any(isinstance(each, list) for each in value):
-            value = [value]
+        if isinstance(kind[0], list) and isinstance(value, list):
+            # An empty list has no inner list, and stays so.
+            value = [value] if value and not any(isinstance(each, list) for each in value) else value
         return [as_type(each, kind[0]) for each in _elements(value, kind[0])]
     if isinstance(kind, dict):
         # SYNTH-PEDES writes its attributes as a list of one such text.

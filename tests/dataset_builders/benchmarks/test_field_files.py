@@ -296,7 +296,7 @@ def test_an_image_that_is_a_pointer_is_named(tmp_path):
 
 def test_captions_have_one_normal_form(tmp_path):
     rows = read(
-        tmp_path, changed(0, captions=["\ufeffA \u201cred\u201d  coat &amp; ﬁne jeans.\r\n", "Caf\u0065\u0301 owner."])
+        tmp_path, changed(0, captions=["\ufeffA \u201cred\u201d  coat &amp; ﬁne jeans.\r\n", "Cafe\u0301 owner."])
     )
     assert rows["train"][0]["captions"] == ['A "red" coat & fine jeans.', "Café owner."]
 

@@ -1,7 +1,9 @@
-"""Four official layouts, their published numbers, and what users take for them by mistake."""
+"""Seven official layouts, their published numbers, and what users take for them by mistake."""
 
+import dataclasses
 import json
 
+import pyarrow.parquet as parquet
 import pytest
 
 from dataset_builders.benchmarks import layouts
@@ -15,6 +17,8 @@ LAYOUTS = {
     "icfg-pedes": ("ICFG-PEDES.json", "imgs", "file_path", 1, ("train", "test")),
     "rstpreid": ("data_captions.json", "imgs", "img_path", 2, ("train", "val", "test")),
     "ufine6926": ("UFine6926.json", ".", "file_path", 2, ("train", "test")),
+    "ufine3c": ("UFine3C_Annotations.json", ".", "file_path", 5, ("test",)),
+    "iiitd-20k": ("IIITD-20K-ICFG-FORMAT.json", ".", "file_path", 2, ("train", "val", "test")),
 }
 
 
@@ -25,6 +29,8 @@ def path_of(name, person, view, split):
         "icfg-pedes": f"{'test' if view else 'train'}/{person:04d}/{person:04d}_{view}.jpg",
         "rstpreid": f"{person:04d}_c{view}_{person:04d}.jpg",
         "ufine6926": f"images/{person}_{view}.jpg",
+        "ufine3c": f"images/{person}_{view}.jpg",
+        "iiitd-20k": f"IIITD-20K/{person}_{view}.jpg",
     }[name]
 
 
@@ -80,8 +86,9 @@ def test_each_layout_becomes_the_same_columns_and_its_own_splits(name, tmp_path,
 
     listed = entries(name, small(name))
     source = write(tmp_path / "source", name, listed)
+    first = LAYOUTS[name][4][0]
     with pytest.raises(
-        UserError, match=r"is not the whole .*train has 2 identities|train has 4 images.*--allow-partial"
+        UserError, match=rf"is not the whole .*{first} has 2 identities|{first} has 4 images.*--allow-partial"
     ):
         read(name, source, tmp_path / name)
     read(name, source, tmp_path / name, "--allow-partial")
@@ -170,3 +177,120 @@ def test_ufine6926_takes_the_only_annotation_and_not_one_of_several(tmp_path):
     (source / "more.json").write_text("[]")
     with pytest.raises(UserError, match="several annotation files, annotations.json, more.json; leave one, or name"):
         read("ufine6926", source, tmp_path / "out", "--allow-partial")
+
+
+def images(folder, paths):
+    for number, path in enumerate(paths):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        draw_person(number, 48, 16).save(folder / path, "JPEG")
+    return folder
+
+
+def rows_of(folder, split, *columns):
+    (path,) = (folder / "data").glob(f"{split}-*")
+    return parquet.read_table(path, columns=list(columns)).to_pylist()
+
+
+def test_ufine3c_needs_no_split_and_keeps_the_source_of_its_images(tmp_path):
+    """An image of an evaluation set may have any number of captions."""
+    source = images(tmp_path / "source", [f"images/{number}.jpg" for number in range(3)])
+    listed = [
+        {
+            "id": n // 2,
+            "source": f"set {n}",
+            "file_path": f"images/{n}.jpg",
+            "captions": [f"{n}, {m}" for m in range(n + 1)],
+        }
+        for n in range(3)
+    ]
+    (source / "UFine3C_Annotations.json").write_text(json.dumps(listed))
+    folder = read("ufine3c", source, tmp_path / "out", "--allow-partial")
+    assert [path.name for path in (folder / "data").iterdir()] == ["test-00000-of-00001.parquet"]
+    rows = rows_of(folder, "test", "file_path", "person_id", "captions", "source")
+    assert rows == [{key if key != "id" else "person_id": value for key, value in entry.items()} for entry in listed]
+    assert "| `source` | the dataset that the image comes from |" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("below", ["IIITD-20K", "images"])
+def test_iiitd_20k_is_read_as_its_authors_ship_it(below, tmp_path, monkeypatch, capsys):
+    """By number, without suffixes, without splits, and a description a key."""
+    layout = dataclasses.replace(layouts.LAYOUTS["iiitd-20k"], shares={"train": 3, "val": 1, "test": 1})
+    monkeypatch.setitem(layouts.LAYOUTS, "iiitd-20k", layout)
+    source = images(tmp_path / "source", [f"{below}/{n}_of_5.jp{'e' if n % 2 else ''}g" for n in range(5)])
+    filtered = {
+        str(n): {
+            "Image ID": f"{n}_of_5",
+            "Image URL": "",
+            "Description 1": f"First {n}.",
+            "Description 2": f"Second {n}.",
+        }
+        for n in range(5)
+    }
+    (source / "Filtered.json").write_text(json.dumps(filtered))
+    folder = read("iiitd-20k", source, tmp_path / "out", "--allow-partial")
+    paths = {row["file_path"]: row["captions"] for row in rows_of(folder, "train", "file_path", "captions")}
+    assert paths == {f"{n}_of_5.jp{'e' if n % 2 else ''}g": [f"First {n}.", f"Second {n}."] for n in range(3)}
+    assert [rows_of(folder, split, "person_id") for split in ("val", "test")] == [
+        [{"person_id": 3}],
+        [{"person_id": 4}],
+    ]
+    assert "ids of people are texts, such as '0_of_5'" in capsys.readouterr().out
+
+
+def test_iiitd_20ks_derived_file_has_one_row_a_caption(tmp_path, capsys):
+    source = images(tmp_path / "source", ["IIITD-20K/a.jpeg", "IIITD-20K/b.jpg"])
+    listed = [
+        {"file_path": f"IIITD-20K/{path}", "id": person, "captions": [f"{text} {person}."], "split": "test"}
+        for person, path in enumerate(("a.jpeg", "b.jpg"))
+        for text in ("First", "Second")
+    ]
+    (source / "IIITD-20K-ICFG-FORMAT.json").write_text(json.dumps(listed))
+    folder = read("iiitd-20k", source, tmp_path / "out", "--allow-partial")
+    assert [row["captions"] for row in rows_of(folder, "test", "captions")] == [
+        ["First 0.", "Second 0."],
+        ["First 1.", "Second 1."],
+    ]
+
+
+def chatpedes(folder, people=2):
+    said = [
+        [{"from": "user", "value": "a man"}, {"from": "gpt", "value": "and?"}],
+        [{"from": "user", "value": "in red"}],
+    ]
+    for split in ("train", "test"):
+        listed = [
+            {"id": n, "file_path": f"cam_a/{split}_{n}.jpg", "chats": said, "captions": [f"{split} {n}."]}
+            for n in range(people)
+        ]
+        images(folder, [f"imgs00/{entry['file_path']}" for entry in listed])
+        (folder / f"{split}_reid.json").write_text(json.dumps(listed))
+    return said
+
+
+def test_chatpedes_has_a_file_for_each_split_and_keeps_the_dialogues(tmp_path, capsys):
+    from datasets import load_dataset
+
+    said = chatpedes(tmp_path / "source")
+    with pytest.raises(UserError, match="all has 2 identities, expected 12,003; all has 4 images, expected 37,128"):
+        read("chatpedes", tmp_path / "source", tmp_path / "out")
+    folder = read("chatpedes", tmp_path / "source", tmp_path / "out", "--allow-partial")
+    found = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert found["train"]["file_path"] == ["cam_a/train_0.jpg", "cam_a/train_1.jpg"]
+    assert found["test"][1]["dialogues"] == said and found["test"][1]["captions"] == ["test 1."]
+    read("chatpedes", tmp_path / "source", tmp_path / "test", "--splits", "test")
+    assert "test: the numbers of this split of ChatPedes were not published" in capsys.readouterr().out
+
+
+def test_both_files_of_chatpedes_must_be_there_or_the_first_is_named(tmp_path):
+    chatpedes(tmp_path / "source")
+    (tmp_path / "source" / "test_reid.json").unlink()
+    with pytest.raises(UserError, match=r"holds no train_reid.json \+ test_reid.json; give the folder that holds"):
+        read("chatpedes", tmp_path / "source", tmp_path / "out")
+
+
+def test_chatpedes_as_a_whole_is_official_by_its_sums(tmp_path, monkeypatch, capsys):
+    chatpedes(tmp_path / "source")
+    layout = dataclasses.replace(layouts.LAYOUTS["chatpedes"], official={"all": layouts.Counts(2, 4, None)})
+    monkeypatch.setitem(layouts.LAYOUTS, "chatpedes", layout)
+    read("chatpedes", tmp_path / "source", tmp_path / "out")
+    assert capsys.readouterr().out.count("the official split of ChatPedes") == 2
