@@ -36,9 +36,9 @@ OTHER_LANGUAGE = Kind("captions in another language than English", is_fault=Fals
 _RARE_CHARACTER = re.compile(r"[^A-Za-z0-9 ,.'\"!?-]")
 _RARE_SIGNS = {
     # "<" has no place in a description: LUPerson-MLLM's authors drop such texts too.
-    MARKUP: re.compile(r"<|\*\*|^#{1,6} |!\[|\]\(|\[/?[a-z]{1,6}\d?\](?=\S)", re.IGNORECASE),
+    MARKUP: re.compile(r"[<`]|\*\*|^#{1,6} |!\[|\]\(|\[/?[a-z]{1,6}\d?\](?=\S)", re.IGNORECASE),
     CODE: re.compile(
-        r"[{}`]|\w\(\)|\w\([^()]*\) ?;|==|!=|=>|\+=|:=|&&|\|\||^(?://|#!|/\*|#include)|\\[a-z]+\{"
+        r"[{}]|\$[a-z]|%[sd]\b|\w\.\w+ ?= ?\w|\w\(\)|\w\([^()]*\) ?;|==|!=|=>|\+=|:=|&&|\|\||^(?://|#!|/\*|#include)|\\[a-z]+\{"
         r"|\b(?:print|printf|len|range|def \w+|function ?\w*)\(|\b\w+\.\w+\(|\b(?:var|let|const|int|float|auto) \w+ ?="
         r"|\w ?= ?(?:[\[\"'\d]|None\b|True\b|False\b|new )|\bSELECT\b.+\bFROM\b"
     ),
@@ -50,15 +50,29 @@ _RARE_SIGNS = {
     # The replacement character, or a letter of UTF-8 that was read as Windows-1252 or Latin-1.
     WRONG_ENCODING: re.compile("\ufffd|[ÃÂ][\u00a0-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ•–—˜™š›œžŸ]|â€|ï»¿"),
 }
+# Attributes of a tag look like assignments, and an address holds what looks like calls.
+_NO_CODE = re.compile(r"<[^<>]*>|\bhttps?:\S+")
 _CODE_WORDS = re.compile(r"import [\w.]+$|from [\w.]+ import\b|(?:return|elif|(?:public|private|static) \w+) \w+[.(]")
 _IMAGE_NAME = re.compile(r"\bwww\.|\.(?:jpe?g|png|bmp|gif|webp)\b", re.IGNORECASE)
 # One of these stands in every answer that the pattern below finds; searching for them is quicker.
-_CHAT_WORDS = ("as an ai", "language model", "sorry", "unable to", "not able", "i can", "image", "sure", "certainly")
+_CHAT_WORDS = (
+    "as an ai",
+    "language model",
+    "sorry",
+    "unable to",
+    "not able",
+    "i can",
+    "image",
+    "sure",
+    "certainly",
+    "no pe",
+)
 _CHAT = re.compile(
     r"\bas an ai\b|\blanguage model\b|\bi(?:'m| am) (?:sorry|unable|not able)\b|\bsorry, (?:but )?i\b"
     r"|\bi (?:cannot|can't|can not) (?:see|view|describe|assist|help|provide|identify|determine)"
     r"|\bunable to (?:view|see|describe)\b|\bno image (?:was |is )?(?:provided|attached|given)\b"
-    r"|\bimage (?:does not|doesn't) (?:show|contain)\b|^(?:sure|certainly)[,!]"
+    r"|\bimage (?:does not|doesn't) (?:show|contain)\b|\bno (?:person|people|pedestrian)s? (?:in|is|are|visible)\b"
+    r"|^(?:sure|certainly)[,!]"
 )
 # Texts that stand where nobody wrote one, in full.
 _STAND_INS = frozenset(("n/a", "not available", "no description", "no caption", "no text", "to do", "no comment"))
@@ -77,9 +91,9 @@ _OTHERS = frozenset(
     branco uomo donna indossa gli della maglietta pantaloni giacca nera nero rossa rosso è une le les des et
     avec homme femme porte veste rouge noir noire bleu bleue blanche chaussures pantalon cheveux eine einen
     einem einer der das den dem und mit mann frau trägt jacke hose schwarze schwarzen rote roter weiße haare
-    schuhe een het met vrouw draagt jas broek zwarte rode schoenen mężczyzna kobieta sobie kurtkę spodnie bir ve
-    giyen adam kadın kırmızı siyah người đàn ông phụ nữ mặc áo quần màu đen đỏ và một pria wanita yang dengan
-    memakai mengenakan baju celana hitam merah
+    schuhe een het met vrouw draagt jas broek zwarte rode schoenen mężczyzna kobieta sobie kurtkę kurtce spodnie
+    spodniach czarnych bir ve giyen adam kadın kırmızı siyah người đàn ông phụ nữ mặc áo quần màu đen đỏ và một
+    pria wanita yang dengan memakai mengenakan baju celana hitam merah
     """.split()  # noqa: SIM905
 )
 
@@ -96,7 +110,10 @@ def odd_kinds(form: str) -> list[Kind]:
         return [NO_LETTERS]
     kinds = []
     if _RARE_CHARACTER.search(form):
-        kinds = [kind for kind, signs in _RARE_SIGNS.items() if signs.search(form)]
+        without_tags = _NO_CODE.sub(" ", form)
+        for kind, signs in _RARE_SIGNS.items():
+            if signs.search(without_tags if kind == CODE else form):
+                kinds.append(kind)
     if _CODE_WORDS.match(form) and CODE not in kinds:
         kinds.append(CODE)
     if _IMAGE_NAME.search(form) and ADDRESS not in kinds:

@@ -21,6 +21,9 @@ ODD = {
         "for (int i = 0; i != n; i++) {",
         'print("hello world")',
         "A {color} shirt on a {gender}",
+        "A man in $color",
+        "A man in %s and %s",
+        "self.name = name",
         "const person = new Person()",
         "SELECT name FROM people;",
         '$(".person").hide();',
@@ -39,6 +42,7 @@ ODD = {
         "As an AI language model, I can't describe people.",
         "Sure! The man wears a red coat.",
         "I am unable to view it.",
+        "There is no person in the image.",
     ],
     texts.WRONG_ENCODING: ["a manâ€™s cliché Ã© coat", "itâ€™s a man", "a man \ufffd in red"],
     texts.REPEATED: ["the man the the the the", "red red red red", "a man, man, man, man"],
@@ -77,6 +81,11 @@ PLAIN = [
 @pytest.mark.parametrize(("kind", "caption"), [(kind, caption) for kind in ODD for caption in ODD[kind]])
 def test_an_odd_caption_is_told_by_its_kind(kind, caption):
     assert kind in texts.odd_kinds(normal_caption(caption))
+
+
+@pytest.mark.parametrize("caption", ["<div class='a'>A man in red</div>", "A `man` in red", "see https://a.b/?c={d}"])
+def test_neither_tags_nor_addresses_are_code(caption):
+    assert texts.CODE not in texts.odd_kinds(normal_caption(caption))
 
 
 @pytest.mark.parametrize("caption", PLAIN)
@@ -121,7 +130,6 @@ LINES = [
     "odd: blank captions: 1, such as imgs/b.jpg",
     'odd: captions with a line break that is spelled out, as "/n": 1, such as "A man in red./n" of imgs/c.jpg',
     'odd: captions with markup: 1, such as "<b>x | `y`</b>" of imgs/d.jpg',
-    'odd: captions with program code or an unfilled template: 1, such as "<b>x | `y`</b>" of imgs/d.jpg',
     'odd: captions in another language than English: 1, such as "穿红色外套的男人" of imgs/i.jpg',
 ]
 
