@@ -94,8 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     written = imported.written
     parts = [f"{split} {size['num_examples']} images" for split, size in written.sizes.items()]
-    refused = f"; {written.rejected} images were refused, see rejected.jsonl in it" if written.rejected else ""
-    print(f"wrote {arguments.output}: {', '.join(parts)}, {written.captions} captions{refused}")
+    print(f"wrote {arguments.output}: {', '.join(parts)}, {written.captions} captions")
     for line in imported.told:
         print(line)
 
