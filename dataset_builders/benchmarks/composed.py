@@ -129,6 +129,8 @@ def build_composed(options: BenchmarkOptions) -> ComposedCopy | None:
     wordless = [entry for entry in entries if entry.path and entry.split == "query" and not entry.sample.captions]
     _check_whole(source, entries, differing, missing, options.allow_partial)
     usable = [entry for entry in entries if entry.path and (entry.split == "gallery" or entry.sample.captions)]
+    if all(entry.split == "gallery" for entry in usable):
+        raise UserError(f"none of the queries in {files['query']} has words, so there is nothing to search by")
     oddities = Oddities()
     for entry in entries:
         # Several queries may have the same words beside different images, so the person is not told.
@@ -237,14 +239,16 @@ def _write(
     images = FolderSource(source, [Path(entry.path) for entry in entries])
     positions = {split: [i for i, entry in enumerate(entries) if entry.split == split] for split in LAYOUTS}
     # (source, id there) -> number of the person.
-    people: dict[tuple[str | None, str | None], int] = {}
+    people: dict[tuple[str, str], int] = {}
     shown: dict[str, set[int]] = {split: set() for split in LAYOUTS}
     captions: Counter[str] = Counter()
 
     def row_of(position: int, image: SourceImage) -> Row:
         entry = entries[position]
         kept = entry.sample.kept
-        person = people.setdefault((kept["source"], kept["source_person_id"]), len(people))
+        # Without an id nobody knows whether two images show one person.
+        known = (kept["source"] or entry.name.partition("/")[0], kept["source_person_id"] or entry.name)
+        person = people.setdefault(known, len(people))
         shown[entry.split].add(person)
         captions[entry.split] += len(entry.sample.captions)
         return {

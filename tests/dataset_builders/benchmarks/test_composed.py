@@ -101,6 +101,10 @@ WRONG = {
         "entry 2 .*must be a whole number, not 'x'",
     ),
     "no instance": (lambda q, g: q[0].pop("instance_id"), "query.json: entry 0 .* lacks the key 'instance_id'"),
+    "no words at all": (
+        lambda q, g: [each.update(caption=" ") for each in q],
+        "none of the queries in .*query.json has words",
+    ),
     "no words": (lambda q, g: q[0].pop("caption"), "query.json: entry 0 .* lacks the key 'captions?'"),
 }
 
@@ -147,6 +151,21 @@ def test_blank_and_odd_words(tmp_path, capsys):
         "reason": "has no words",
     }
     assert "## What is odd in this data" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_people_without_id_or_source(tmp_path):
+    from datasets import load_dataset
+
+    query_entries = queries()
+    gallery_entries = gallery()
+    for each in query_entries:
+        each.pop("person_id")
+    for each in gallery_entries:
+        each.pop("datasets")
+    rows = load_dataset(str(read(write(tmp_path / "ITCPR", query_entries, gallery_entries), tmp_path / "out")))
+    # Each query is somebody of his or her own; the folder tells the source.
+    assert rows["query"]["person_id"] == [0, 1, 2, 3]
+    assert rows["gallery"]["person_id"] == [4, 5, 6, 7, 7, 8, 9, 10]
 
 
 def test_paths_that_are_spelled_differently_on_disk(source, tmp_path):
