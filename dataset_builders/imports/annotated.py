@@ -42,7 +42,8 @@ class AnnotatedSet(ImportedSet):
         fix_paths: bool = False,
         caption_backend: str | None = None,
     ) -> None:
-        super().__init__(caption_backend)
+        super().__init__()
+        self.caption_backend = caption_backend
         self.described = described
         self.files = files
         self.images = images
@@ -100,7 +101,7 @@ class AnnotatedSet(ImportedSet):
         path = PurePosixPath(place or sample.path).as_posix()
         listing = Listing(number, path, file_number, split, path, place, [], sample.kept)
         file_name = self.files[file_number].name
-        backends = [self.described.written_by(file_name, key) for key in sample.caption_keys]
+        backends = [self.caption_backend or self.described.written_by(file_name, key) for key in sample.caption_keys]
         self.add(store, listing, sample.captions, backends, sample.written)
         try:
             size = (self.images / inside(path)).stat().st_size

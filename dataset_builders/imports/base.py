@@ -28,7 +28,6 @@ class ImportedSet:
     """A set that is being imported. A sub-class defines :meth:`read` and :meth:`contents`.
 
     Attributes:
-        caption_backend: who wrote the captions, if the user says it.
         fingerprint: a short text that changes with the set, known after :meth:`read`.
         columns: further columns, known after :meth:`read`.
         captions: what was mended or left out among the captions.
@@ -36,7 +35,6 @@ class ImportedSet:
         told: sentences for the user, known after :meth:`read`.
     """
 
-    caption_backend: str | None = None
     fingerprint: str = ""
     columns: dict[str, FurtherColumn] = field(default_factory=dict)
     captions: CaptionCounts = field(default_factory=CaptionCounts)
@@ -75,7 +73,7 @@ class ImportedSet:
         for text, backend in zip(texts, backends, strict=True):
             caption = self.captions.usable(text)
             if caption is not None:
-                listing.captions.append((caption, self.caption_backend or backend))
+                listing.captions.append((caption, backend))
         self.oddities.add(listing.split, listing.known.get("person_id"), written, listing.name)
         store.add(dataclasses.replace(listing, noise=self.captions.noise > noise_before))
 

@@ -14,8 +14,8 @@ from modeling_unipt.common.words import nearest
 from ..records.entries import Entry, Keys, Unreadable, read_entries
 from ..records.layout import Kept, Sample
 from .annotated import AnnotatedSet
+from .columns import TAKEN_NAMES
 from .layouts import CAPTION_KEYS, IMAGE_KEYS, ImportLayout, columns_named
-from .tables import TAKEN_NAMES
 
 # Entries of a JSON file may lack a key that others have. So many of them say which keys there are.
 ENTRIES_LOOKED_AT = 100

@@ -16,10 +16,11 @@ from ..records.layout import find_annotation
 from ..records.values import split_of
 from .annotated import AnnotatedSet
 from .base import ImportedSet, split_name
+from .columns import Columns, find_columns
 from .layouts import LAYOUTS, ImportLayout
 from .listed import ListedSet
 from .table_files import TableFile
-from .tables import Columns, TableSet, find_columns
+from .tables import TableSet
 from .tars import TarSet
 
 LUPERSON_T_COLUMNS = ("image", "caption", "image_id", "split")

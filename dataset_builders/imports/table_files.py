@@ -36,7 +36,7 @@ class TableFile:
     @property
     def kind(self) -> str:
         """What messages call it."""
-        return "a Parquet file" if self.is_parquet else "an Arrow file"
+        return "Parquet file" if self.is_parquet else "Arrow file"
 
     def schema(self) -> pyarrow.Schema:
         """The columns.
@@ -72,7 +72,8 @@ class TableFile:
 
     def _unreadable(self, error: Exception) -> UserError:
         refuse_stand_in(self.path)
-        return UserError(f"{self.path} cannot be read as {self.kind} ({first_line(error)})")
+        article = "a" if self.is_parquet else "an"
+        return UserError(f"{self.path} cannot be read as {article} {self.kind} ({first_line(error)})")
 
 
 def _mapped(path: Path) -> mmap.mmap:

@@ -41,7 +41,8 @@ class TarSet(ImportedSet):
     """
 
     def __init__(self, archives: Sequence[Path], backend: str, caption_keys: Sequence[str] = CAPTION_KEYS) -> None:
-        super().__init__(backend)
+        super().__init__()
+        self.backend = backend
         self.archives = archives
         self.caption_keys = caption_keys
 
@@ -91,7 +92,7 @@ class TarSet(ImportedSet):
         key = f"{archive_number}\0{stem}"
         name = f"{readable(archive.stem)}/{stem}"
         listing = Listing(number, key, kind, split_of_file(archive) or "train", name, place, [], known, short=stem)
-        self.add(store, listing, found.texts, [self.caption_backend or ""] * len(found.texts), found.written)
+        self.add(store, listing, found.texts, [self.backend] * len(found.texts), found.written)
 
     def _in_json(self, text: str) -> Texts:
         """The captions in a ``.json`` member: under the caption keys of a mapping, or its only content.
