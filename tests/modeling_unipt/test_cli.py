@@ -259,6 +259,22 @@ def test_unreadable_images_alone_leave_no_output(tiny_unipt_folder, tmp_path, ca
     assert [path.name for path in tmp_path.iterdir()] == ["crops"]
 
 
+def test_what_only_looks_like_an_image_is_counted_by_index(tiny_unipt_folder, tmp_path, capsys):
+    crops = tmp_path / "crops"
+    for name in ("a.jpg", "b.jfif", "__MACOSX/._a.jpg", "._a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "c.png"):
+        (crops / name).parent.mkdir(parents=True, exist_ok=True)
+        draw_person(len(name)).save(crops / name, "PNG")
+    (crops / "c.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 12\n")
+    command = ["index", crops, "--model", tiny_unipt_folder, "--output"]
+    status, out, err = run_in_process(capsys, *command, tmp_path / "gallery")
+    assert status == 0 and "2 images indexed" in out and "1 of 3 could not be read" in out
+    assert f"warning: left out of {crops}: 1 file holding thumbnails" in err and "2 files made by macOS" in err
+    (rejected,) = (tmp_path / "gallery" / "rejected.jsonl").read_text().splitlines()
+    assert json.loads(rejected)["reason"] == "is a Git LFS pointer to a file of 12 bytes, not the file itself"
+    told = answer(capsys, *command, tmp_path / "second")
+    assert told["images"] == 2 and sorted(told["left_out"].values()) == [1, 2]
+
+
 def test_a_model_that_is_not_unipt_leaves_no_output(tiny_clip_folder, image_folder, tmp_path, capsys):
     output = tmp_path / "gallery"
     status, _, err = run_in_process(capsys, "index", image_folder, "--model", tiny_clip_folder, "--output", output)

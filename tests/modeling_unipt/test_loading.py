@@ -79,6 +79,14 @@ def test_truncated_weights(copy):
     assert "weights" in refusal(copy)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_model_whose_files_git_lfs_or_a_server_replaced(copy, name):
+    (copy / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    assert f"{copy / name} is a Git LFS pointer to a file of 12,345 bytes" in refusal(copy)
+    (copy / name).write_text("<!doctype html><title>Sign in</title>")
+    assert f'{copy / name} is a log-in page ("Sign in"), not the file itself' in refusal(copy)
+
+
 def test_weights_with_a_tensor_missing(copy):
     tensors = load_file(copy / "model.safetensors")
     del tensors["visual_projection.weight"]

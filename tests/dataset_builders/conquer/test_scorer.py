@@ -99,6 +99,9 @@ def test_what_is_not_clip_style_is_refused(tmp_path, tiny_unipt_folder, tiny_cli
     CLIPModel.from_pretrained(tiny_clip_folder).save_pretrained(tmp_path / "bare")
     with pytest.raises(UserError, match="lacks its tokenizer or image processor"):
         Scorer(str(tmp_path / "bare"), vocabulary)
+    (tmp_path / "bare" / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\nsize 12345\n")
+    with pytest.raises(UserError, match=r"bare/model\.safetensors is a Git LFS pointer to a file of 12,345 bytes"):
+        Scorer(str(tmp_path / "bare"), vocabulary)
     with pytest.raises(UserError, match="cannot be loaded as a folder or from the Hub"):
         Scorer("nobody/no-such-model", vocabulary)
 

@@ -261,3 +261,7 @@ def test_a_vocabulary_says_what_the_dataset_card_tells_of_its_domain(tmp_path):
 def test_a_missing_vocabulary_is_refused(tmp_path):
     with pytest.raises(UserError, match="nowhere.yaml cannot be read"):
         load_vocabulary(tmp_path / "nowhere.yaml")
+    for content in ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "<html>\n\t@"):
+        (tmp_path / "page.yaml").write_text(content)
+        with pytest.raises(UserError, match=r"page\.yaml is a (Git LFS pointer to a file of|web page, not)"):
+            load_vocabulary(tmp_path / "page.yaml")

@@ -311,8 +311,12 @@ def test_mistakes_are_told(clip, tiny_clip_folder, tiny_unipt_folder, tokenizer_
     torch.save(state | {"visual.positional_embedding": torch.ones(1 + 7, WIDTH)}, tmp_path / "overlap.pt")
     torch.save(state | {"ln_final.weight": torch.ones(3)}, tmp_path / "shape.pt")
     (tmp_path / "torn.pt").write_bytes((tmp_path / "clip.pt").read_bytes()[:1000])
+    (tmp_path / "lfs.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    (tmp_path / "page.pt").write_text("<!doctype html><title>Google Drive - Virus scan warning</title>")
     for arguments, message in (
         (["irra", tmp_path / "no.pth", *output], "no.pth does not exist or is not a file"),
+        (["irra", tmp_path / "lfs.pth", *output], "lfs.pth is a Git LFS pointer to a file of 12,345 bytes"),
+        (["clip", tmp_path / "page.pt", *output], "page.pt is a web page .*Virus scan warning"),
         (["clip", tmp_path / "list.pt", *output], "holds no named tensors"),
         (["clip", tmp_path / "torn.pt", *output], "torn.pt cannot be read"),
         (

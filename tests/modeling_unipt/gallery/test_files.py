@@ -20,6 +20,7 @@ from modeling_unipt.gallery.files import GalleryFiles
 from tests.helpers.people import draw_person
 
 QUERY = "a young man in a red coat"
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
 
 @pytest.fixture
@@ -180,6 +181,8 @@ def remove_manifest(folder):
     [
         (shutil.rmtree, "does not exist"),
         (lambda folder: (folder / "gallery.json").write_text("{"), "is damaged"),
+        (lambda folder: (folder / "gallery.json").write_text(LFS), r"gallery\.json is a Git LFS pointer"),
+        (lambda folder: next(folder.glob("*.parquet")).write_text(LFS), r"\.parquet is a Git LFS pointer"),
         (lambda folder: (folder / "gallery.json").write_text("[]"), "is damaged"),
         (lambda folder: (folder / "gallery.json").write_text('{"format": 1}'), "not of a format this version reads"),
         (remove_manifest, "is not a gallery"),

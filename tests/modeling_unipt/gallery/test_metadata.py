@@ -10,6 +10,7 @@ import pytest
 
 from modeling_unipt import PersonGallery
 from modeling_unipt.common.user_errors import UserError
+from modeling_unipt.gallery.metadata import check_metadata, read_metadata
 from tests.helpers.people import draw_person
 
 QUERY = "an old woman in a blue dress"
@@ -147,6 +148,20 @@ def test_the_three_kinds_of_file_say_the_same(suffix, image_folder, tmp_path, mo
         ("known.csv", "file_name,camera\na,1,2\n", "cannot be read"),
         ("known.parquet", "no parquet", "cannot be read"),
         ("known.jsonl", '{"file_name": "a", "tags": ["x"]}\n', r"column tags of .* holds list<"),
+        (
+            "known.jsonl",
+            '{"file_name": "a", "tags": ["x"]}\n',
+            r"write one of these in each row, or leave the column out",
+        ),
+        (
+            "known.csv",
+            "name,camera\na,1\n",
+            "of its columns, name, camera, rename the one that names the images to file_n",
+        ),
+        ("known.csv", "File_Name,filename\na,1\n", "has no column file_name"),
+        ("known.csv", "file_name,camera\n,1\n,2\n", "has more than one row for an empty file_name$"),
+        ("known.csv", "version https://git-lfs.github.com/spec/v1\n", r"known\.csv is a Git LFS pointer"),
+        ("known.xlsx", "PK", "save the workbook as CSV"),
     ],
 )
 def test_mistakes_in_metadata_files_are_told(image_folder, tmp_path, model_and_processor, name, content, message):
@@ -154,6 +169,38 @@ def test_mistakes_in_metadata_files_are_told(image_folder, tmp_path, model_and_p
         (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=message):
         PersonGallery.from_folder(image_folder, model_and_processor, metadata=tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("known.csv", "File_Name; camera id ;zone\nperson_0.png;0007;1\nperson_1.png;0012;left\n".encode("utf-16")),
+        ("known.csv", b"file name,camera id,zone\r\nperson_0.png,0007,1\r\n person_1.png ,0012,left\r\n"),
+        ("known.tsv", b"FILENAME\tcamera id\tzone\n./person_0.png\t0007\t1\nperson_1.png\t0012\tleft\n"),
+        (
+            "known.json",
+            b'{"rows": [{"fileName": "person_0.png", "camera id": "0007", "zone": 1}, '
+            b'{"fileName": "person_1.png", "camera id": "0012", "zone": "left"}]}',
+        ),
+    ],
+)
+def test_a_table_in_any_dress_is_metadata(name, content, image_folder, tmp_path, model_and_processor):
+    (tmp_path / name).write_bytes(content)
+    gallery = PersonGallery.from_folder(image_folder, model_and_processor, metadata=tmp_path / name)
+    assert gallery.columns == {"camera id": ["0007", "0012"], "zone": ["1", "left"]}
+    assert names(gallery.search(QUERY, where={"camera id": "0007"}), gallery) == {"person_0.png"}
+    assert names(gallery.search(QUERY, where={"zone": "left"}), gallery) == {"person_1.png"}
+
+
+def test_names_that_look_like_numbers_stay_as_they_are():
+    for content, expected in (("0017", "0017"), ("17.50", "17.50"), ("1e5", "1e5"), ("cam\\a.png", "cam/a.png")):
+        table = check_metadata(pyarrow.table({"File Name": [content], "n": [1]}), "the metadata")
+        assert table["file_name"].to_pylist() == [expected]
+
+
+def test_a_file_of_names_that_look_like_numbers(tmp_path):
+    (tmp_path / "known.csv").write_text("file_name,n\n0017,1\n18.50,2\n")
+    assert read_metadata(tmp_path / "known.csv")["file_name"].to_pylist() == ["0017", "18.50"]
 
 
 def make_dataset(**columns):

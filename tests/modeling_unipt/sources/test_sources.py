@@ -32,6 +32,8 @@ from tests.helpers.packed_images import (
 from tests.helpers.paths import ROOT
 from tests.helpers.people import draw_person
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"
+
 
 @pytest.fixture(scope="module", params=MAKERS)
 def packed(request, tmp_path_factory):
@@ -190,6 +192,13 @@ def beside(path):
         (lambda path: (path / "data.mdb").write_bytes(b"x" * 9000), "the LMDB in .* cannot be opened"),
         (lambda path: write_lmdb(path, {}), "without a key"),
         (lambda path: (path / "state.json").write_text("{}"), "cannot be read as a saved dataset"),
+        (lambda path: (path / "a.tar").write_bytes(LFS), r"a\.tar is a Git LFS pointer to a file of 12 bytes"),
+        (lambda path: (path / "a.tar").write_bytes(b"\x1f\x8b" * 300), r"a\.tar is a gzip archive; unpack it"),
+        (lambda path: (path / "a.tar").write_bytes(b""), r"a\.tar is empty; download or copy it again"),
+        (lambda path: (path / "a.parquet").write_bytes(LFS), r"a\.parquet is a Git LFS pointer"),
+        (lambda path: (path / "a.parquet").write_text("<html><title>Log in"), r"a\.parquet is a log-in page"),
+        (lambda path: (path / "data.mdb").write_bytes(LFS), r"data\.mdb is a Git LFS pointer"),
+        (lambda path: pack(path / "a.tar", {"._1.jpg": b"1"}), "no images in them; .*: 1 file made by macOS"),
     ],
 )
 def test_a_source_without_images_is_one_sentence(tmp_path, make, message):
@@ -274,6 +283,10 @@ IMAGE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())]
         ({"photo": IMAGE, "thumbnail": pyarrow.binary()}, None, "photo"),
         ({"left": IMAGE, "right": IMAGE}, "right", "right"),
         ({"crop": pyarrow.large_binary()}, None, "crop"),
+        ({"image": pyarrow.string(), "caption": pyarrow.string()}, None, "image"),
+        ({"caption": pyarrow.string(), "file_path": pyarrow.large_string()}, None, "file_path"),
+        ({"caption": pyarrow.string(), "crop": pyarrow.string()}, "crop", "crop"),
+        ({"image": pyarrow.string(), "photo": IMAGE}, None, "photo"),
     ],
 )
 def test_the_column_of_images_is_found(columns, wanted, expected):
@@ -287,11 +300,64 @@ def test_the_column_of_images_is_found(columns, wanted, expected):
         ({"n": pyarrow.int64()}, None, "crops has no column of images among n"),
         ({"photo": IMAGE, "n": pyarrow.int64()}, "n", "column n of crops holds no images; those do: photo"),
         ({"n": pyarrow.int64()}, "n", "those do: none"),
+        ({"caption": pyarrow.string()}, None, "crops has no column of images among caption"),
     ],
 )
 def test_a_column_of_images_that_is_not_clear_is_told(columns, wanted, message):
     with pytest.raises(UserError, match=message):
         image_column(pyarrow.schema(columns), "crops", wanted)
+
+
+@pytest.mark.parametrize("kind", [pyarrow.string(), pyarrow.large_string()])
+def test_a_column_of_text_names_image_files(tmp_path, monkeypatch, kind):
+    """Relative to the file, to the folder that the user named, or to the working folder."""
+    make_folder(tmp_path / "set" / "imgs")
+    (tmp_path / "set" / "data" / "more").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set" / "data" / "more" / "a.jpg").write_bytes(encoded(3))
+    (tmp_path / "here.jpg").write_bytes(encoded(4))
+    (tmp_path / "empty.jpg").touch()
+    names = ["imgs/cam_1/01.jpg", "more/a.jpg", "here.jpg", str(tmp_path / "set/imgs/cam_2/02.jpg"), "gone.jpg", None]
+    table = pyarrow.table({"image": pyarrow.array([*names, "empty.jpg", "a\0"], kind), "camera": range(8)})
+    parquet.write_table(table, tmp_path / "set" / "data" / "train.parquet")
+    source = open_source(tmp_path / "set")
+    assert [source.read(row).data for row in range(4)] == [encoded(number) for number in (1, 3, 4, 2)]
+    assert source.columns().column_names == ["camera"]
+    for row, reason in ((4, "gone.jpg is named and its bytes are not"), (5, "no image in this row"), (6, "zero bytes")):
+        with pytest.raises(UnreadableImage, match=reason):
+            source.read(row)
+    with pytest.raises(UnreadableImage):
+        source.read(7)
+
+
+def test_a_dataset_with_a_column_of_text_is_read(tmp_path):
+    from datasets import Dataset
+
+    make_folder(tmp_path / "imgs")
+    files = [str(tmp_path / "imgs" / f"cam_{number}" / f"0{number}.jpg") for number in range(2)]
+    Dataset.from_dict({"image": files, "caption": ["A man.", "A woman."]}).save_to_disk(tmp_path / "saved")
+    source = open_source(tmp_path / "saved")
+    assert [source.read(row).data for row in range(2)] == [encoded(0), encoded(1)]
+
+
+def test_what_macos_adds_to_an_archive_or_folder_is_no_source(tmp_path, caplog):
+    """A tar file made on macOS holds ._a.jpg beside each a.jpg."""
+    pack(
+        tmp_path / "a.tar", {"._1.jpg": b"1", "1.jpg": encoded(1), "__MACOSX/._1.jpg": b"1", "@eaDir/1.jpg/S.jpg": b"1"}
+    )
+    (tmp_path / "._a.tar").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "._b.parquet").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "._1.jpg").write_bytes(b"\0\5\x16\7")
+    source = open_source(tmp_path)
+    assert source.ids == ["1"] and source.read(0).data == encoded(1)
+    assert sum(source.left_out.values()) == 3 and "2 files made by macOS" in caplog.text
+    assert pickle.loads(pickle.dumps(source)).left_out == source.left_out
+
+
+def test_an_archive_that_is_no_tar_file_is_told(tmp_path):
+    (tmp_path / "crops.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UserError, match=r"crops\.zip is an archive; unpack it, and give the folder"):
+        open_source(tmp_path / "crops.zip")
 
 
 def test_columns_of_single_values_are_told_without_the_images(tmp_path):
