@@ -83,7 +83,7 @@ def test_make_hub_code_copies_into_the_released_folders_that_have_the_files(tmp_
         folder.mkdir(parents=True)
         (folder / "config.json").write_text("{}")
     names = [path.name for path in (ROOT / "unipt" / "unipt-tiny").glob("*.py")]
-    assert len(names) == 5
+    assert len(names) == 6
     for name in names:
         (released / name).write_text("old\n")
     subprocess.run(["make", "hub-code"], cwd=tmp_path, check=True, capture_output=True)

@@ -1,6 +1,7 @@
 """ITCPR: an image with words as the query, and a gallery with distractors, read into a dataset of two splits."""
 
 import json
+import os
 
 import pytest
 
@@ -174,3 +175,23 @@ def test_paths_that_are_spelled_differently_on_disk(source, tmp_path):
         read(source, tmp_path / "out")
     read(source, tmp_path / "out", "--fix-paths")
     assert (tmp_path / "out" / "rejected.jsonl").read_text() == ""
+
+
+@pytest.mark.slow
+def test_the_published_size_is_the_official_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.undo()
+    assert (composed.OFFICIAL_GALLERY, composed.OFFICIAL_TRIPLETS) == (20_510, 2_225)
+    source = tmp_path / "ITCPR"
+    asked = [entry(f"{n}/q.jpg", SOURCES[n % 3], n, n, caption=f"Wearing a coat, number {n}") for n in range(2_225)]
+    held = [entry(f"{n}/t.jpg", SOURCES[n % 3], n, n) for n in range(2_225)]
+    held += [entry(f"{n}/d.jpg", "LAST", n, -1) for n in range(20_510 - 2_225)]
+    draw_person(0, 48, 16).save(tmp_path / "one.jpg")
+    for each in asked + held:
+        (source / each["file_path"]).parent.mkdir(parents=True, exist_ok=True)
+        os.link(tmp_path / "one.jpg", source / each["file_path"])
+    (source / "query.json").write_text(json.dumps(asked))
+    (source / "gallery.json").write_text(json.dumps(held))
+    read(source, tmp_path / "out")
+    told = capsys.readouterr().out
+    assert "query 2225 images" in told and "gallery 20510 images" in told
+    assert "the official ITCPR, so scores on it are comparable" in told
