@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from modeling_unipt.common.user_errors import UserError
+from unipt_train.evaluation.origin import last_training
 from unipt_train.evaluation.report import benchmark_title, public_name
 from unipt_train.model_card import main
 from unipt_train.publishing.card import TrainingStage, hours, loss_curves
@@ -123,6 +124,36 @@ def test_data_in_a_benchmarks_layout_is_not_called_the_benchmark(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_training_on_several_data_sets_names_each(trained, tmp_path):
+    settings = json.loads((trained / "build_settings.json").read_text())
+    settings |= {
+        "dataset": ["me/cuhk", f"{tmp_path}/icfg"],
+        "dataset_digest": ["1f", "2e"],
+        "dataset_weights": [3.0, 1.0],
+    }
+    (trained / "build_settings.json").write_text(json.dumps(settings))
+    choice = {
+        "score": 50.0,
+        "step": 3,
+        "steps": 9,
+        "people": 7,
+        "split": {"me/cuhk": "val", f"{tmp_path}/icfg": "train"},
+    }
+    choice["held_out_person_ids"] = {f"{tmp_path}/icfg": [1, 2]}
+    (trained / "validation.json").write_text(json.dumps(choice))
+    card = write(trained, tmp_path, [record(trained)])
+    assert "**Fine-tuning** on me/cuhk and icfg, split train." in card and str(tmp_path) not in card
+    assert "dataset me/cuhk + icfg" in card and "dataset_weights 3.0 + 1.0" in card and "dataset_digest 1f + 2e" in card
+    assert (
+        "on the 7 people of split val of me/cuhk and split train of icfg (people held out) (50.0 %), never on test"
+        in card
+    )
+    assert "* me/cuhk (`me/cuhk`)\n* icfg (`icfg`)" in card and ModelCard(card).data.datasets == ["me/cuhk"]
+    (trained / "build_settings.json").unlink()
+    training = last_training(trained)
+    assert (training.digests, training.dataset) == (["1f", "2e"], "me/cuhk + icfg"), "the card alone says it, too"
+
+
 def test_mistakes_are_told(trained, tmp_path):
     for records, options, message in (
         ([record("elsewhere")], [], "holds no record of .*tuned, only of elsewhere; evaluate it first"),
@@ -130,11 +161,13 @@ def test_mistakes_are_told(trained, tmp_path):
         ([record(trained), record(trained, average_precision="trapezoidal")], [], "mixes mAP and trapezoidal mAP"),
         ([record(trained)], ["--about", "nowhere.md"], "--about nowhere.md cannot be read"),
         ([record(trained)], ["--private"], "--private belongs to --push-to-hub"),
-        ([record(trained)], ["--model", str(tmp_path)], "not a model folder: it holds no config.json"),
     ):
         with pytest.raises(UserError, match=message):
             write(trained, tmp_path, records, *options)
         assert not (trained / "README.md").exists()
+    with pytest.raises(UserError, match="not a model folder: it holds no config.json"):
+        write(tmp_path, tmp_path, [record(trained)])
+    assert not (tmp_path / "README.md").exists()
 
 
 def test_a_trained_folder_is_sent_in_one_commit_without_paths_of_this_machine(trained, tmp_path, hub, caplog):

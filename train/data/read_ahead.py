@@ -28,14 +28,16 @@ class ReadAhead:
         self.upcoming = upcoming
         self.count = count
         # How often each row will be asked for among the next ones.
-        self.coming: Counter[int] = Counter(islice(upcoming, count))
+        self.coming: Counter[int] = Counter()
         self.kept: dict[int, Row] = {}
 
     def take(self, positions: Sequence[int]) -> dict[int, Row]:
         """The rows of some positions, which are meant to be the next ones."""
-        expected = [position for position in positions if self.coming[position]]
-        self.coming.subtract(expected)
-        self.coming.update(islice(self.upcoming, len(expected)))
+        missing_ahead = self.count + len(positions) - self.coming.total()
+        self.coming.update(islice(self.upcoming, max(0, missing_ahead)))
+        for position in positions:
+            if self.coming[position]:
+                self.coming[position] -= 1
         missing = [position for position in positions if position not in self.kept]
         if missing:
             self.kept |= self.fetch(missing, self._is_wanted)

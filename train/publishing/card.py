@@ -184,9 +184,9 @@ def choice_text(choice: dict[str, Any] | None) -> str:
     if isinstance(choice["split"], dict):
         parts = []
         for name, split in choice["split"].items():
-            held_out = "held out of " if name in choice["held_out_person_ids"] else ""
-            parts.append(f"{held_out}split {split} of {public_name(name)}")
-        where = f"the {choice['people']} people {AND.join(parts)}"
+            held_out = " (people held out)" if name in choice["held_out_person_ids"] else ""
+            parts.append(f"split {split} of {public_name(name)}{held_out}")
+        where = f"the {choice['people']} people of {' and '.join(parts)}"
     elif choice["held_out_person_ids"]:
         where = f"{choice['people']} people held out of split {choice['split']}"
     return (

@@ -6,19 +6,19 @@ import importlib
 
 import pytest
 
+from modeling_unipt import cli
 from modeling_unipt.common.command_line import CommandParser
 from modeling_unipt.common.user_errors import UserError
 from tests.helpers.paths import ROOT
 
 COMMANDS = {
-    "modeling_unipt.cli": ["search", "gallery", "a man", "--top-k", "3"],
     "dataset_builders.agreement": ["--dataset", "a", "b", "--truth", "t"],
     "dataset_builders.calibrate": ["--images", "a", "--truth", "t", "--scorer", "s"],
     "dataset_builders.import_luperson_t": ["--source", "a", "--output", "b"],
     "dataset_builders.luperson_t.options": ["--images", "a", "--scorer", "s", "--output", "o"],
     "dataset_builders.benchmarks.__main__": ["cuhk-pedes", "--source", "a", "--output", "b"],
     "dataset_builders.synthetic_pedestrians.__main__": ["--output", "a", "--identities", "3"],
-    "dataset_builders.synthetic_pedestrians.oracle": ["--output", "a"],
+    "dataset_builders.synthetic_pedestrians.oracle": ["--truth", "a", "--benchmark", "b"],
     "unipt_train.pretrain": ["--dataset", "a", "--output-dir", "b"],
     "unipt_train.finetune": ["--dataset", "a", "--output-dir", "b"],
     "unipt_train.evaluate_retrieval": ["--model", "m", "--dataset", "a"],
@@ -29,7 +29,7 @@ COMMANDS = {
     "unipt_train.demo_seeds": ["--output", "o"],
     "unipt_train.release": ["--work", "w"],
     "unipt_train.reproduce": ["--output", "o"],
-    "unipt_train.build_tokenizers": ["--output", "o"],
+    "unipt_train.build_tokenizers": ["--bert", "o"],
     "unipt_train.bench": ["--output", "o"],
     "unipt_train.studies.fewer_templates": ["--output", "o"],
     "unipt_train.studies.mix_encoders": ["--output", "o"],
@@ -44,6 +44,14 @@ def test_no_command_takes_an_option_twice(name):
     option = next(word for word in reversed(words) if word.startswith("--"))
     with pytest.raises(UserError, match=f"^{option} is given twice, and one of the two would be ignored; give it once"):
         main([*words, option, "5"])
+
+
+def test_a_sub_command_of_unipt_takes_an_option_once(capsys):
+    """This program ends by itself, with the sentence."""
+    for words in (["search", "gallery", "a man", "--top-k", "3"], ["index", "crops", "--output", "o"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([*words, words[-2], "4"])
+        assert stop.value.code == 2 and capsys.readouterr().err.startswith(f"error: {words[-2]} is given twice")
 
 
 def parse(*words):
@@ -63,7 +71,7 @@ def parse(*words):
         ["--top-k", "3", "--top-k", "3"],
         ["--top-k=3", "--top-k", "4"],
         ["--top-k", "3", "--top_k", "4"],
-        ["--top", "3", "--top-k", "4"],
+        ["--datas", "a", "--dataset", "b"],
         ["--flag", "--flag"],
         ["--flag", "--no-flag"],
         ["--dataset", "a", "--flag", "--dataset", "b"],

@@ -113,10 +113,10 @@ def test_one_data_set_is_recorded_as_version_0_3_did(tmp_path):
     assert parse(tmp_path, "").settings()["dataset"] is None
 
 
-@pytest.mark.parametrize("words", [["--batch-size", "8", "--batch_size", "8"], ["--random-init", "--no_random_init"]])
+@pytest.mark.parametrize("words", ["--batch-size 8 --batch_size 8", "--random-init --random-init false"])
 def test_an_option_given_twice_is_refused(words):
     with pytest.raises(UserError, match="is given twice"):
-        parse_arguments(PretrainArguments, "Doc.", words)
+        parse_arguments(PretrainArguments, "Doc.", words.split())
 
 
 def test_missing_yaml_is_one_sentence():
