@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from modeling_unipt.captions_unipt import normal_caption
 from modeling_unipt.common.stand_ins import refuse_stand_ins_of_model
 from modeling_unipt.common.user_errors import UserError, first_line
 
@@ -87,7 +88,7 @@ class ImageCaptioner:
 
 
 def clean(text: str) -> str:
-    """A model's answer as a caption: one line, without quotes around it, cut after its last whole sentence."""
-    text = re.sub(r"\s+", " ", text).strip().strip('"').strip()
+    """A model's answer as a caption: in normal form, without quotes around it, cut after its last whole sentence."""
+    text = normal_caption(text).strip('"').strip()
     whole = re.match(r".*[.!?](?= |$)", text)
     return whole[0] if whole else text

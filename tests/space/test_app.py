@@ -83,6 +83,7 @@ def test_ten_results_are_the_default_and_two_endpoints_are_documented(client):
     ("request_", "message"),
     [
         (("  ", 5), "query is empty"),
+        (("&nbsp;\ufeff", 5), "query is empty"),
         (("a man", 0), "between 1 and 50"),
         (("a man", 51), "between 1 and 50"),
         (("man " * 10_000, 5), "40000 characters"),

@@ -82,6 +82,7 @@ def test_another_kind_of_model_is_refused(tiny_clip_folder):
         ("a child with no end", "a child with no end"),
         ("He paid 3.50 and left. Then", "He paid 3.50 and left."),
         ("  \n", ""),
+        ("\u201cA man&#39;s\u00a0 coat.\u201d", "A man's coat."),
     ],
 )
 def test_answers_become_captions_of_whole_sentences(said, caption):
