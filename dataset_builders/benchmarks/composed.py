@@ -21,7 +21,7 @@ from modeling_unipt.sources.reading import SourceImage, fingerprint, readable
 from ..checks.caption_oddities import Oddities
 from ..output.parquet_dataset import Row, SplitSize, write_card
 from ..output.splits import write_splits
-from ..records.entries import file_sha256
+from ..records.json_files import file_sha256
 from ..records.layout import Kept, Layout, Sample, find_annotation, read_samples
 from ..records.paths import ImageFolder, PathTally
 from .build import BenchmarkOptions

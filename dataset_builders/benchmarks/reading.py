@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from modeling_unipt.common.image_formats import IMAGE_SUFFIXES
 from modeling_unipt.common.user_errors import UserError
 
-from ..records.entries import file_sha256
+from ..records.json_files import file_sha256
 from ..records.layout import Sample, find_annotation, read_samples
 from ..records.paths import ImageFolder, PathTally
 from .layouts import LAYOUTS, SPLITS, BenchmarkLayout, Record

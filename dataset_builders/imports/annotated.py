@@ -11,7 +11,8 @@ from tqdm import tqdm
 from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.sources.base import file_content
 
-from ..records.entries import Entry, file_sha256, read_entries
+from ..records.entries import Entry, read_entries
+from ..records.json_files import file_sha256
 from ..records.layout import Sample, sample_of
 from ..records.paths import ImageFolder, PathTally, coverage_line
 from ..records.values import split_of

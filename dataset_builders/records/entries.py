@@ -8,31 +8,31 @@ These shapes are told by the content, and not by the file's name:
 * a mapping from path to captions, or a list of such: ``{"a.jpg": "A man."}``, ``[{"a.jpg": {"caption1": ..}}]``
 """
 
-import codecs
-import hashlib
-import io
 import itertools
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 import ijson
-from ijson.common import ObjectBuilder
 
 from modeling_unipt.common.image_formats import IMAGE_SUFFIXES
 from modeling_unipt.common.stand_ins import refuse_stand_in
 from modeling_unipt.common.user_errors import UserError, first_line
 
-LINES_SUFFIXES = (".jsonl", ".ndjson")
-# A longer first line is no line of JSON Lines.
-_LONGEST_LINE = 1 << 18
+from .json_files import (
+    Elements,
+    first_character,
+    is_json_lines,
+    is_list_of_mappings,
+    loaded_elements,
+    opened_as_utf8,
+    streamed_elements,
+)
+
 # So many remarks on a file ("info", "version") at most stand before its entries.
 _MOST_REMARKS = 100
-# A key or position in a document, and its value; a list of mappings is an iterator instead.
-_Pairs = Iterator[tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,6 @@ class Entry:
     values: Any
 
 
-def file_sha256(path: Path | str) -> str:
-    """The SHA-256 of a file's bytes, read in pieces.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    with _opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_entries(path: Path | str, keys: Keys, broken_lines: bool = False) -> Iterator[Entry]:
     """Read the entries of a file, in its order.
 
@@ -86,77 +76,21 @@ def read_entries(path: Path | str, keys: Keys, broken_lines: bool = False) -> It
         UserError: the file cannot be read, is something else than its name says, is not valid JSON, or holds no entry.
     """
     refuse_stand_in(path)
-    found = _lines(path, keys) if _is_json_lines(path) else _document(path, keys)
+    found = _lines(path, keys) if is_json_lines(path) else _document(path, keys)
     number = -1
     for number, (where, group, values) in enumerate(found):
         if isinstance(values, Unreadable) and not broken_lines:
             raise UserError(f"{path}: {where} {values}")
         yield Entry(f"{path}: {where}", number, group, values)
     if number < 0:
+        entry = ", ".join([keys.image[0], *keys.captions[:1]])
         raise UserError(
-            f"{path} holds no entry; it must be a JSON list of {{{keys.image[0]}, {keys.captions[0]}}} that is not "
-            "empty, or JSON Lines, or a mapping"
+            f"{path} holds no entry; it must be a JSON list of {{{entry}}} that is not empty, JSON Lines, or a mapping"
         )
 
 
-@contextmanager
-def _opened(path: Path | str) -> Iterator[BinaryIO]:
-    """The file's bytes; an error of the disk becomes a sentence."""
-    try:
-        with open(path, "rb") as file:
-            yield file
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from None
-
-
-class _Recoded:
-    """A file in another encoding than UTF-8, read as if it were in UTF-8."""
-
-    def __init__(self, file: BinaryIO, encoding: str) -> None:
-        self._text = io.TextIOWrapper(file, encoding=encoding, newline="\n")
-
-    def read(self, size: int = -1) -> bytes:
-        return self._text.read(size).encode("utf-8", "replace")
-
-    def readline(self, size: int = -1) -> bytes:
-        return self._text.readline(size).encode("utf-8", "replace")
-
-
-@contextmanager
-def _opened_as_utf8(path: Path | str) -> Iterator[BinaryIO | _Recoded]:
-    """The file's text in UTF-8 without a byte-order mark, whatever Unicode encoding the file has."""
-    with _opened(path) as file:
-        encoding = json.detect_encoding(file.read(4))
-        file.seek(len(codecs.BOM_UTF8) if encoding == "utf-8-sig" else 0)
-        try:
-            yield file if encoding.startswith("utf-8") else _Recoded(file, encoding)
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{path} is not valid JSON: it is not text in {encoding.upper()} ({error.reason})"
-            ) from None
-
-
-def _is_json_lines(path: Path | str) -> bool:
-    """Whether a first line is a whole mapping and more follows, or the name says so."""
-    if Path(path).suffix.lower() in LINES_SUFFIXES:
-        return True
-    with _opened_as_utf8(path) as file:
-        first = b""
-        while not first:
-            line = file.readline(_LONGEST_LINE)
-            if not line:
-                return False
-            first = line.strip()
-        if not file.read(1 << 16).strip():
-            return False
-        try:
-            return isinstance(json.loads(first), dict)
-        except ValueError:
-            return False
-
-
 def _lines(path: Path | str, keys: Keys) -> Iterator[tuple[str, str | None, Any]]:
-    with _opened_as_utf8(path) as file:
+    with opened_as_utf8(path) as file:
         for number, line in enumerate(iter(file.readline, b""), start=1):
             if not line.strip():
                 continue
@@ -169,12 +103,12 @@ def _lines(path: Path | str, keys: Keys) -> Iterator[tuple[str, str | None, Any]
 
 def _document(path: Path | str, keys: Keys) -> Iterator[tuple[str, str | None, Any]]:
     """The entries of a file that is one JSON document."""
-    with _opened_as_utf8(path) as file:
-        begins = _first_character(file)
+    with opened_as_utf8(path) as file:
+        begins = first_character(file)
     read = 0
     try:
-        with _opened_as_utf8(path) as file:
-            found = _entries_of(begins, _pairs(file, begins), keys)
+        with opened_as_utf8(path) as file:
+            found = _entries_of(begins, streamed_elements(file, begins), keys)
             for entry in found:
                 read += 1
                 yield entry
@@ -185,94 +119,11 @@ def _document(path: Path | str, keys: Keys) -> Iterator[tuple[str, str | None, A
                 f"{path} is not valid JSON: it ends too early, as a download that was cut off does; get it anew"
             ) from None
         # Python's own reader tells where the mistake is, and takes NaN and long numbers, which are not JSON.
-        found = _entries_of(begins, _loaded_pairs(path), keys)
+        found = _entries_of(begins, loaded_elements(path), keys)
         yield from itertools.islice(found, read, None)
 
 
-def _first_character(file: BinaryIO | _Recoded) -> bytes:
-    while piece := file.read(4096):
-        if piece.strip():
-            return piece.strip()[:1]
-    return b""
-
-
-def _pairs(file: BinaryIO | _Recoded, begins: bytes) -> _Pairs:
-    """The elements of a document, one at a time."""
-    if begins != b"{":
-        yield from enumerate(ijson.items(file, "item", use_float=True))
-        return
-    events = ijson.basic_parse(file, use_float=True)
-    next(events)
-    for event, key in events:
-        if event == "end_map":
-            continue  # the document is over; the next event would be a mistake behind it
-        first = next(events)
-        if first[0] != "start_array":
-            yield key, _built(first, events)
-            continue
-        second = next(events)
-        if second[0] == "start_map":
-            rest = _list_of_mappings(second, events)
-            yield key, rest
-            # Whoever did not read the list to its end is past it now.
-            for _ in rest:
-                pass
-        else:
-            yield key, _built_list(second, events)
-
-
-def _built(first: tuple[str, Any], events: Iterator[tuple[str, Any]]) -> Any:
-    """The value that begins with an event."""
-    builder = ObjectBuilder()
-    depth = 0
-    event = first
-    while True:
-        builder.event(*event)
-        if event[0] in ("start_map", "start_array"):
-            depth += 1
-        elif event[0] in ("end_map", "end_array"):
-            depth -= 1
-        if not depth:
-            return builder.value
-        event = next(events)
-
-
-def _built_list(first: tuple[str, Any], events: Iterator[tuple[str, Any]]) -> list[Any]:
-    """A list whose first element, or end, is an event."""
-    values = []
-    event = first
-    while event[0] != "end_array":
-        values.append(_built(event, events))
-        event = next(events)
-    return values
-
-
-def _list_of_mappings(first: tuple[str, Any], events: Iterator[tuple[str, Any]]) -> Iterator[Any]:
-    event = first
-    while event[0] != "end_array":
-        yield _built(event, events)
-        event = next(events)
-
-
-def _loaded_pairs(path: Path | str) -> _Pairs:
-    """As :func:`_pairs`, of a document that is loaded as a whole."""
-    with _opened(path) as file:
-        try:
-            document = json.loads(file.read())
-        except ValueError as error:
-            raise UserError(f"{path} is not valid JSON ({first_line(error)})") from None
-    if isinstance(document, list):
-        yield from enumerate(document)
-    elif isinstance(document, dict):
-        for key, value in document.items():
-            yield key, iter(value) if _is_list_of_mappings(value) else value
-
-
-def _is_list_of_mappings(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
-def _entries_of(begins: bytes, pairs: _Pairs, keys: Keys) -> Iterator[tuple[str, str | None, Any]]:
+def _entries_of(begins: bytes, pairs: Elements, keys: Keys) -> Iterator[tuple[str, str | None, Any]]:
     """The entries among the elements of a document: where, group, values."""
     if begins != b"{":
         for number, values in pairs:
@@ -304,7 +155,7 @@ def _lists_in(key: str, value: Any, keys: Keys) -> list[tuple[str, Iterator[Any]
         return [(key, value)]
     if not isinstance(value, dict) or _is_entry(value, keys) or _is_image_name(key):
         return []
-    return [(name, iter(inner)) for name, inner in value.items() if _is_list_of_mappings(inner)]
+    return [(name, iter(inner)) for name, inner in value.items() if is_list_of_mappings(inner)]
 
 
 def _listed(name: str, values: Iterator[Any], keys: Keys) -> Iterator[tuple[str, str | None, Any]]:
@@ -335,7 +186,7 @@ def _unfolded(where: str, group: str | None, values: Any, keys: Keys) -> Iterato
 def _with_path(key: str, value: Any, keys: Keys) -> Any:
     """The entry that stands under a key, which is the path of its image unless the entry names one itself."""
     if not isinstance(value, dict):
-        return {keys.image[0]: key, keys.captions[0]: value}
+        return {keys.image[0]: key, **dict.fromkeys(keys.captions[:1], value)}
     if _is_entry(value, keys) or not (_is_image_name(key) or _holds_captions(value, keys)):
         return value
     return {keys.image[0]: key, **value}

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from dataset_builders.records.entries import Keys, Unreadable, file_sha256, read_entries
+from dataset_builders.records.entries import Keys, Unreadable, read_entries
+from dataset_builders.records.json_files import file_sha256
 from modeling_unipt.common.user_errors import UserError
 
 KEYS = Keys(("file_path", "image"), ("captions", "caption1"))
@@ -118,6 +119,15 @@ def test_what_python_writes_beside_json_is_read(tmp_path):
 def test_what_cannot_be_read_is_told(content, told, tmp_path):
     with pytest.raises(UserError, match=told):
         read(tmp_path / "a.json", content)
+
+
+def test_a_set_may_have_no_captions(tmp_path):
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(UserError, match="must be a JSON list of {image} that is not empty"):
+        list(read_entries(tmp_path / "a.json", Keys(("image",), ())))
+    (tmp_path / "a.json").write_text('{"a.jpg": 5}')
+    (entry,) = read_entries(tmp_path / "a.json", Keys(("image",), ()))
+    assert entry.values == {"image": "a.jpg"}
 
 
 def test_a_missing_file_is_told(tmp_path):
