@@ -48,6 +48,7 @@ _SIGNATURES = (
     (b"book\0\0\0\0mark", "an alias of macOS, not the file itself", _GET_IT, ()),
     (b"L\0\0\0\x01\x14\x02\0", "a shortcut of Windows, not the file itself", _GET_IT, (".lnk",)),
     (b"[InternetShortcut]", "a link to a web page, not the file itself", _GET_IT, (".url",)),
+    (b"<<<<<<< ", "a file with unresolved conflicts of git", "resolve them", (".diff", ".patch")),
     (b"d8:announce", "a BitTorrent file, which only says where the data is", _GET_IT, (".torrent",)),
 )
 _LFS = re.compile(rb"version https?://(?:git-lfs|hawser)\.[\w./-]+\r?\n")
@@ -56,7 +57,8 @@ _ANNEX = re.compile(rb"(?:\.\./)*(?:\.git)?/annex/objects/\S+\s*")
 _DVC = re.compile(rb"(?:md5: \w+\r?\n)?outs:\r?\n- (?:md5|hash|etag|path|size):")
 _LINK_TEXT = re.compile(rb"(?:\.\./)+[\w./-]+\s*")
 _PAGE = re.compile(
-    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|meta|title)\b",
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html"
+    rb"|html|head|body|script|noscript|style|meta|link|title|div|form|table|center|h\d|p|a)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -68,12 +70,14 @@ _SERVER_WORDS = re.compile(
     rb"\s*(?:\d{3}\b[:\s-]*)?(?:(?:entry|repository|page|file|resource)? ?not found"
     rb"|invalid (?:username or password|credentials)|access (?:to \S+ \S+ is restricted|denied)|permission denied"
     rb"|forbidden|unauthorized|too many requests|(?:internal )?server error|bad (?:gateway|request)"
-    rb"|service unavailable|(?:rate limit|quota|bandwidth) exceeded)\b",
+    rb"|service unavailable|request timeout|error code: \d+|(?:rate limit|quota|bandwidth) exceeded)\b",
     re.IGNORECASE,
 )
-_MESSAGE_KEYS = {"error", "errors", "message", "detail", "error_description", "msg"}
-_KEYS_BESIDE = {"status", "statuscode", "status_code", "code", "documentation_url", "request_id", "requestid", "path"}
-_KEYS_BESIDE |= {"timestamp", "success", "type", "title", "url", "errno"}
+_MESSAGE_KEYS = {"error", "errors", "message", "detail", "error_description", "error_msg", "errmsg", "msg"}
+_KEYS_BESIDE = {
+    *("status", "statuscode", "status_code", "code", "error_code", "errcode", "errno", "type", "success"),
+    *("title", "path", "url", "documentation_url", "request_id", "requestid", "timestamp"),
+}
 
 
 @dataclass(frozen=True)

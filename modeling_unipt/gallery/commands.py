@@ -20,6 +20,8 @@ from ..common.user_errors import UserError
 from .constants import EMPTY_QUERY, EXACT_UP_TO, KINDS
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from ..sources.base import FolderSource, Source
     from .gallery import PersonGallery, SearchResult
     from .metadata import Condition
@@ -204,7 +206,7 @@ def run_index(arguments: argparse.Namespace) -> None:
             f"{len(report.rejected)} of {len(source)} could not be read and are left out; see "
             f"{Path(arguments.output, 'rejected.jsonl')}"
         )
-    _print_report(report)
+    _print_report(report, gallery, metadata)
 
 
 def _index_settings(gallery: "PersonGallery", source: "Source", metadata: str | None) -> dict[str, Any]:
@@ -344,10 +346,10 @@ def run_add(arguments: argparse.Namespace) -> None:
         print(
             f"{len(report.rejected)} of {len(found)} could not be read; see {Path(arguments.gallery, 'rejected.jsonl')}"
         )
-    _print_report(report)
+    _print_report(report, gallery, metadata)
 
 
-def _print_report(report: "AddReport") -> None:
+def _print_report(report: "AddReport", gallery: "PersonGallery", metadata: "pyarrow.Table | None") -> None:
     if report.duplicates:
         name, same = report.duplicates[0]
         print(
@@ -359,7 +361,12 @@ def _print_report(report: "AddReport") -> None:
     if report.without_metadata:
         print(f"{report.without_metadata} of those added have no metadata")
     if report.unused_metadata:
-        print(f"{report.unused_metadata} rows of the metadata name no image that was added")
+        told = f"{report.unused_metadata} rows of the metadata name no image that was added"
+        names = gallery.file_names
+        unknown = set(metadata["file_name"].to_pylist()).difference(names)
+        if unknown and names:
+            told += f", such as '{min(unknown, key=str)}'; an image is called, for example, '{names[0]}'"
+        print(told)
 
 
 def _report_as_json(report: "AddReport") -> dict[str, Any]:

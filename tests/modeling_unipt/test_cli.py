@@ -106,7 +106,7 @@ def test_add_remove_and_info_tell_what_they_did(gallery, indexed, tmp_path, caps
     assert status == 0
     assert "1 images added" in out and "now has 5" in out and "1 of 3 were already there" in out
     assert f"as {more / 'copy.png'} of 0.png" in out and "1 of 3 could not be read" in out
-    assert "1 rows of the metadata name no image" in out
+    assert "1 rows of the metadata name no image that was added, such as 'nobody.png'; an image is called, for" in out
 
     told = answer(capsys, "add", gallery, more, indexed[1])
     assert (told["images"], told["added"], told["unchanged"]) == (5, 0, 5)
