@@ -54,6 +54,15 @@ def test_maps_come_in_the_order_of_the_words_and_depend_on_nothing_else(model, t
         np.testing.assert_allclose(word_maps(model, tiny_processor, image, TEXT, [words])[0], expected, atol=1e-5)
 
 
+def test_words_are_found_in_the_normal_form_of_the_text(model, tiny_processor):
+    """Blanks and entities before the words would else move them to other tokens."""
+    image = draw_person(4)
+    untidy = f"\ufeff \n{TEXT.replace('young', '&#121;oung').replace(' ', ' &nbsp;')}"
+    expected = word_maps(model, tiny_processor, image, TEXT, ["red coat", "white handbag"])
+    found = word_maps(model, tiny_processor, image, untidy, ["red  coat", "white&nbsp;handbag"])
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     "pooling", [{"pooling": "class"}, {"vision_pooling": "first"}, {"text_pooling": "last"}, {"text_pooling": "first"}]
 )

@@ -54,6 +54,13 @@ def test_the_released_model_gives_our_embeddings_and_cosines():
     np.testing.assert_allclose(model.similarity(*theirs).numpy(), ours[0] @ ours[1].T, atol=1e-5)
 
 
+def test_texts_reach_the_model_in_their_normal_form():
+    model = SentenceTransformer(str(ROOT / "unipt" / "unipt-tiny"), device="cpu")
+    untidy = model.encode(["\ufeffa &quot;man&quot;\u00a0 in  \uff52\uff45\uff44"])
+    np.testing.assert_array_equal(untidy, model.encode(['a "man" in red']))
+    assert np.abs(untidy - model.encode(["a man in red"])).max() > 1e-4
+
+
 def test_the_example_of_the_docs_runs_as_printed(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")

@@ -78,6 +78,29 @@ def test_numbers_are_the_metrics_own_on_what_the_model_embeds(benchmarks, tiny_u
     assert "16 queries, 8 gallery items, 4 identities" in told and "no " not in told
 
 
+def test_blank_captions_are_no_queries_and_an_untidy_one_is_read_in_its_normal_form(
+    tiny_unipt_folder, tiny_clip_folder, tmp_path, capsys
+):
+    def untidy(person, view):
+        return [f" \ufeff{SENTENCE.replace(' ', '&nbsp; ')}, number&#32;{person}", "", " \n&nbsp;"]
+
+    def tidy(person, view):
+        return [f"{SENTENCE}, number {person}"]
+
+    people = {1: 2, 2: 3, 4: 1}
+    found = []
+    for name, captions in (("untidy", untidy), ("tidy", tidy)):
+        dataset = write_dataset(tmp_path / name, people, captions)
+        found.append(evaluate(tmp_path, "--model", tiny_unipt_folder, tiny_clip_folder, "--dataset", dataset))
+    told = capsys.readouterr().out
+    assert told.count("12 captions are blank and were left out") == 2
+    for first, second in zip(*found, strict=True):
+        assert (first["blank_captions"], second["blank_captions"]) == (12, 0)
+        same = (*METRICS, "queries", "captions_truncated")
+        assert [first[name] for name in same] == [second[name] for name in same]
+        assert first["queries"] == 6
+
+
 def test_models_by_datasets_with_a_clip_as_baseline(benchmarks, tiny_unipt_folder, tiny_clip_folder, tmp_path):
     models, table = [tiny_clip_folder, tiny_unipt_folder], tmp_path / "made" / "table.md"
     options = ["--table", table, "--contact_sheet", tmp_path / "sheet.png", "--queries_shown", 2]
@@ -322,7 +345,9 @@ def test_mistakes_are_told_in_one_sentence(
     monkeypatch.chdir(tmp_path)
     BertConfig().save_pretrained("bert")
     (tmp_path / "bert" / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
-    command = ["--model", str(tiny_unipt_folder), "--dataset", str(benchmarks[0]), "--output", "out.json", *options]
+    given = {"--model": str(tiny_unipt_folder), "--dataset": str(benchmarks[0]), "--output": "out.json"}
+    given |= dict([options])
+    command = [word for pair in given.items() for word in pair]
     with pytest.raises(SystemExit, match="2"):
         run_command(lambda: main(command))
     told = capsys.readouterr().err

@@ -98,11 +98,17 @@ def test_repeated_texts_are_embedded_once(gallery, monkeypatch):
     assert gallery.search(QUERY) == first and not calls
 
 
+def test_a_query_is_searched_in_its_normal_form(gallery):
+    untidy = f" \ufeff{QUERY.replace(' ', '&nbsp; ')}\n"
+    assert gallery.search(untidy) == gallery.search(QUERY)
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
         ("", "query is empty"),
         ("  \n", "query is empty"),
+        ("&nbsp;\ufeff\u200b", "query is empty"),
         (("", np.zeros(3)), "query is empty"),
         (np.zeros(24, np.float32), "24 finite numbers"),
         (np.full(24, np.nan), "24 finite numbers"),

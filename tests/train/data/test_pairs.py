@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from modeling_unipt.common.user_errors import UserError
+from tests.helpers.people import draw_person
 from unipt_train.data.batches import Collator, EpochBatches
 from unipt_train.data.loading import load_rows
 from unipt_train.data.masking import mask_whole_words
@@ -125,6 +126,31 @@ def test_samples_of_a_batch_are_those_that_are_made_alone(tiny_processor):
             alone = samples[key]
             assert alone.keys() == sample.keys()
             assert all(np.array_equal(alone[name], sample[name]) for name in alone)
+
+
+UNTIDY = "\ufeffa \u201cyoung\u201d&nbsp; woman\n"
+
+
+def test_captions_are_trained_on_in_their_normal_form(tiny_processor):
+    rows = []
+    for caption in (UNTIDY, 'a "young" woman'):
+        rows.append({"image": draw_person(0, 64, 32), "captions": [caption], "image_id": "x", "duplicate_of": None})
+    pairs = PretrainingPairs(Rows(rows), tiny_processor, seed=0, identified=True)
+    untidy = pairs[0, 0]
+    tidy = pairs[0, 1]
+    # Of the same text, so that neither is a negative of the other.
+    assert untidy["text_ids"] == tidy["text_ids"]
+    assert untidy["input_ids"] == tidy["input_ids"] == tiny_processor.tokenizer('a "young" woman')["input_ids"]
+
+
+def test_captions_of_people_are_trained_on_in_their_normal_form(tiny_processor):
+    import datasets
+
+    images = [draw_person(0, 64, 32)] * 2
+    captions = [[UNTIDY], ['a "young" woman']]
+    rows = datasets.Dataset.from_dict({"image": images, "captions": captions, "person_id": [1, 2]})
+    pairs = IdentityPairs(rows, tiny_processor, seed=0)
+    assert pairs[0, 0]["input_ids"] == pairs[0, 1]["input_ids"]
 
 
 def write_dataset(folder, columns):
