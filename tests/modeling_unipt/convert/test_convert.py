@@ -134,6 +134,10 @@ def test_the_authors_checkpoint_embeds_as_their_code_does(tiny_tokenizer, tokeni
     assert torch.equal(model.mlm_head.decoder.bias, state["mlm_score.bias"])
     assert torch.equal(model.mlm_head.dense.weight, state["mlm_score.transform.dense.weight"])
     assert processor(images=[draw_person(0)], return_tensors="pt")["pixel_values"].shape == (1, 3, 384, 128)
+    # The authors' code gives texts to BERT as they are.
+    untidy = ["a &quot;man&quot; in\u00a0red"]
+    assert processor.caption_form == "as-is"
+    assert processor(text=untidy)["input_ids"] == processor.tokenizer(untidy)["input_ids"]
     assert load_unipt(tmp_path / "out")[0].config.vision_pooling == "max"
     caplog.set_level("INFO", "modeling_unipt")
     convert("authors", tmp_path / "last.ckpt", "--output", tmp_path / "out", "--tokenizer", tokenizer_folder)
@@ -219,6 +223,8 @@ def assert_embeds_as(folder, model, size=(48, 48)):
     inputs = processor(text=["a man", "a woman with a long red coat"], images=[draw_person(0), draw_person(1)])
     inputs = inputs.convert_to_tensors("pt")
     assert inputs["pixel_values"].shape[2:] == size
+    # As the tokenizers of CLIP's and IRRA's authors do.
+    assert processor.caption_form == "normal"
     with torch.no_grad():
         found = ours(**inputs)
         expected_images = clip_image_embeds(model, inputs["pixel_values"])
