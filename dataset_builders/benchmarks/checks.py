@@ -125,8 +125,13 @@ def check_images(benchmark: Benchmark, allow_partial: bool) -> list[Record]:
         The records whose image is missing.
 
     Raises:
-        UserError: some are missing and ``allow_partial`` is not set, or all are missing.
+        UserError: some are missing and ``allow_partial`` is not set, or all are missing or have no caption.
     """
+    if not benchmark.records:
+        raise UserError(
+            f"not one of the {len(benchmark.without_caption)} images in {benchmark.annotation} has a caption that is "
+            "not blank; get the authors' own file"
+        )
     missing = [record for record in benchmark.records if not record.is_there]
     there = len(missing) < len(benchmark.records)
     if not missing or (allow_partial and there):

@@ -46,7 +46,7 @@ class Copy:
             )
         for split, verdict in self.verdicts.items():
             if split not in self.sizes:
-                yield f"{split}: left out, since not one of its annotated images is there"
+                yield f"{split}: left out, since not one of its annotated images is there and has a caption"
             elif verdict.is_official:
                 yield f"{split}: the official split of {title}, so scores on it are comparable with published ones"
             elif verdict.is_official is None:

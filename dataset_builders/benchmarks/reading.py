@@ -101,11 +101,16 @@ def _annotation_files(layout: BenchmarkLayout, source: Path) -> list[Path]:
     wanted = layout.annotations[0]
     images = f"{layout.images[0]}/" if layout.images[0] else "the folder images/"
     if not source.is_dir():
-        raise UserError(f"folder {source} does not exist; give the folder that holds {wanted} and {images}")
+        what = f"{source} is a file" if source.exists() else f"folder {source} does not exist"
+        raise UserError(f"{what}; give the folder that holds {wanted} and {images}")
     files = find_annotation(layout, source)
     if not files:
         explained = layout.wrong_file(source)
-        raise UserError(explained or f"{source} holds no {wanted}; give the folder that holds {wanted} and {images}")
+        if explained is None:
+            others = sorted(path.name for path in source.glob("*.json*"))
+            rename = f", or rename {' or '.join(others[:3])} if that is it" if others else ""
+            explained = f"{source} holds no {wanted}; give the folder that holds {wanted} and {images}{rename}"
+        raise UserError(explained)
     if len(files) > 1 and "+" not in wanted:
         raise UserError(
             f"{source} holds several annotation files, {', '.join(file.name for file in files)}; leave one, or name "

@@ -146,7 +146,17 @@ def _entries_of(begins: bytes, pairs: Elements, keys: Keys) -> Iterator[tuple[st
             yield from _of_mapping(held, keys)
             held = []
     if held and not lists_found:
-        yield from _of_mapping([("the only one", dict(held))] if _is_entry(dict(held), keys) else held, keys)
+        yield from _of_mapping(
+            [("the only one", _alone(dict(held), keys))] if _is_entry(dict(held), keys) else held, keys
+        )
+
+
+def _alone(values: dict[str, Any], keys: Keys) -> dict[str, Any] | Unreadable:
+    """The only entry of a file, unless it is what pandas writes if it is not told otherwise: columns."""
+    paths = [value for key, value in values.items() if key in keys.image]
+    if isinstance(paths[0], str):
+        return values
+    return Unreadable("holds columns and no entries; pandas writes entries with to_json(orient='records')")
 
 
 def _lists_in(key: str, value: Any, keys: Keys) -> list[tuple[str, Iterator[Any]]]:
@@ -185,6 +195,8 @@ def _unfolded(where: str, group: str | None, values: Any, keys: Keys) -> Iterato
 
 def _with_path(key: str, value: Any, keys: Keys) -> Any:
     """The entry that stands under a key, which is the path of its image unless the entry names one itself."""
+    if isinstance(value, Unreadable):
+        return value
     if not isinstance(value, dict):
         return {keys.image[0]: key, **dict.fromkeys(keys.captions[:1], value)}
     if _is_entry(value, keys) or not (_is_image_name(key) or _holds_captions(value, keys)):

@@ -176,7 +176,7 @@ def _split(layout: Layout, entry: Entry, split_of_file: str | None) -> str | Non
     value = entry.values[_first_key(layout, entry, layout.split)]
     split = split_of(value)
     if split is None:
-        raise UserError(f"{entry.where} has the split '{value}', which is none of {', '.join(SPLITS)}")
+        raise UserError(f"{entry.where} has the split {value!r:.60}, which is none of {', '.join(SPLITS)}")
     return split
 
 

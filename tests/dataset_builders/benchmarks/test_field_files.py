@@ -166,6 +166,21 @@ def test_an_incomplete_chosen_split_is_refused_and_one_that_is_not_there_named(t
     refused(tmp_path, "no entry of the split 'val'; it has test", TEST_ONLY, "--splits", "val", "test")
 
 
+def test_an_annotation_of_blank_captions_alone_is_refused(tmp_path):
+    blank = [entry | {"captions": [" "]} for entry in entries()]
+    refused(tmp_path, "not one of the 12 images in .* has a caption that is not blank", blank, "--allow-partial")
+
+
+def test_the_folder_is_asked_for_and_another_name_suggested(tmp_path):
+    source = write_benchmark(tmp_path / "source", entries(), "Reid_Raw (1).json")
+    for given, told in (
+        (source, r"holds no reid_raw.json; .* or rename Reid_Raw \(1\).json if that is it"),
+        (source / "Reid_Raw (1).json", "is a file; give the folder that holds reid_raw.json and imgs/"),
+    ):
+        with pytest.raises(UserError, match=told):
+            main(["cuhk-pedes", "--source", str(given), "--output", str(tmp_path / "out")])
+
+
 def without_person_4(images):
     for path in images.rglob("0004*"):
         path.unlink()
@@ -184,7 +199,7 @@ def test_images_of_other_splits_may_be_missing(tmp_path):
 def test_a_split_without_one_image_on_disk_is_left_out(tmp_path, capsys):
     rows = read(tmp_path, entries(), "--allow-partial", spoil=without_person_4)
     assert {split: len(each) for split, each in rows.items()} == {"train": 6, "test": 4}
-    assert "val: left out, since not one of its annotated images is there" in capsys.readouterr().out
+    assert "val: left out, since not one of its annotated images is there and has a caption" in capsys.readouterr().out
     assert "| val | 0 | 1 | 0 | 2 | 0 | 4 | annotated images left out: 2 |" in card(tmp_path)
     assert "  - split: val" not in card(tmp_path)
     rejected = (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()
@@ -227,6 +242,8 @@ def test_an_image_with_blank_captions_alone_is_rejected(captions, tmp_path):
         ("\n".join(map(json.dumps, entries()))[:-3], "line 12 is not valid JSON"),
         (json.dumps(entries()).replace("coat", "co\xe4t").encode("latin-1"), "not valid JSON .'utf-8' codec can't"),
         ('"a text"', "holds no entry"),
+        (json.dumps({key: [e[key] for e in entries()] for key in entries()[0]}), "the only one. holds columns"),
+        (json.dumps([e | {"captions": ""} for e in entries()]), "train has 0 images, expected 6.*; blank captions"),
         (json.dumps([["cam_a/0001_0.jpg", "A man."]]), r"entry 0 \(counted from 0\) is not a mapping"),
         (json.dumps({"cam_a/0001_0.jpg": "A man in red."}), "entry 'cam_a/0001_0.jpg' lacks the key 'id'"),
     ],

@@ -136,7 +136,7 @@ def test_entries_may_be_shared_out_in_their_order(tmp_path):
         ({"file_path": "a.jpg", "captions": "a", "id": [], "split": "test"}, "'id' must be a whole number, not "),
         (
             {"file_path": "a.jpg", "captions": "a", "id": 1, "split": 2},
-            "has the split '2', which is none of train, val",
+            "has the split 2, which is none of train, val",
         ),
     ],
 )
