@@ -11,7 +11,7 @@ from modeling_unipt.common.words import nearest
 from modeling_unipt.sources.open import COMPRESSED_TAR, HUB_NAME
 from modeling_unipt.sources.saved import is_saved_dataset, saved_splits
 
-from ..records.entries import LINES_SUFFIXES
+from ..records.json_files import LINES_SUFFIXES
 from ..records.layout import find_annotation
 from ..records.values import split_of
 from .annotated import AnnotatedSet
