@@ -14,7 +14,8 @@ import hashlib
 import itertools
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from modeling_unipt.captions_unipt import normal_caption
@@ -76,6 +77,9 @@ class Oddities:
             person_id: whom the image shows, or None where the data set does not know.
             captions: its captions as they stand in the file, blank ones included; any may lack its normal form.
             name: what to call the image in an example, such as its path.
+
+        Raises:
+            UserError: the temporary file cannot be written.
         """
         hashes: list[int | None] = []
         for caption in captions:
@@ -96,9 +100,14 @@ class Oddities:
                 self._flush()
 
     def found(self) -> list[Found]:
-        """All that was found, in a fixed order of kinds."""
+        """All that was found, in a fixed order of kinds.
+
+        Raises:
+            UserError: the temporary file cannot be written.
+        """
         self._flush()
-        return [*self._people_in_several_splits(), *self._texts_on_several_people(), *self._odd_captions()]
+        with _full_disk_told():
+            return [*self._people_in_several_splits(), *self._texts_on_several_people(), *self._odd_captions()]
 
     def lines(self) -> list[str]:
         """One sentence for each kind of oddity that was found, with its count and an example; for the console."""
@@ -127,9 +136,10 @@ class Oddities:
             )
 
     def _flush(self) -> None:
-        self._database.execute("BEGIN")
-        self._database.executemany("INSERT INTO said VALUES (?, ?, ?, ?)", self._rows)
-        self._database.execute("COMMIT")
+        with _full_disk_told():
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT INTO said VALUES (?, ?, ?, ?)", self._rows)
+            self._database.execute("COMMIT")
         self._rows = []
 
     def _people_in_several_splits(self) -> list[Found]:
@@ -173,6 +183,17 @@ class Oddities:
             Found(kind.what, f"{count:,}", self._examples[kind], kind.is_fault)
             for kind, count in self._counts.most_common()
         ]
+
+
+@contextmanager
+def _full_disk_told() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise UserError(
+            f"the temporary file in which captions are compared cannot be written ({error}); make room in the folder "
+            "of temporary files, or name another one by TMPDIR"
+        ) from None
 
 
 def _hash(form: str) -> int:

@@ -185,6 +185,14 @@ def test_another_language_is_told_and_not_refused():
     oddities.refuse()
 
 
+def test_a_full_disk_is_one_sentence():
+    oddities = Oddities()
+    oddities._database.execute("PRAGMA max_page_count = 3")
+    with pytest.raises(UserError, match="cannot be written .*full.*; make room in the folder of temporary files"):
+        for number in range(9000):
+            oddities.add("train", number, [f"A man with number {number} on his back."], "imgs/a.jpg")
+
+
 def test_more_rows_after_a_look_and_more_than_a_block_of_them():
     oddities = looked_at(
         [("train", number, [f"A man with number {number} on his back."], "a") for number in range(5000)]
