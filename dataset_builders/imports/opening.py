@@ -61,6 +61,10 @@ def open_set(options: ImportOptions) -> ImportedSet:
         UserError: it is not there, or is something else than the layout says.
     """
     described = LAYOUTS[options.layout]
+    if options.image_column and described.form not in ("table", "dataset"):
+        raise UserError(f"--image-column has no meaning for --layout {options.layout}; leave it out")
+    if options.caption_columns and described.form == "files":
+        raise UserError(f"--caption-columns has no meaning for --layout {options.layout}; leave it out")
     if described.form == "dataset":
         return _open_dataset(described, options)
     paths = [Path(source) for source in options.source]

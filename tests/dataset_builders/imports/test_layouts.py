@@ -113,6 +113,13 @@ def test_a_folder_of_something_else_is_explained(layout, tmp_path):
     assert said.endswith("or read it with --layout table")
 
 
+def test_columns_are_named_only_where_there_are_some(tmp_path):
+    options = ["--source", tmp_path, "--layout"]
+    said = refusal(tmp_path / "out", *options, "mals", "--caption-columns", "caption")
+    assert said == "--caption-columns has no meaning for --layout mals; leave it out"
+    assert "--image-column has no meaning" in refusal(tmp_path / "out", *options, "webdataset", "--image-column", "jpg")
+
+
 def test_the_user_may_say_who_wrote_the_captions(tmp_path, capsys):
     options = write_set("ham-pedes", tmp_path / "set", 2)
     imported = run_import(tmp_path / "out", capsys, *options, "--caption-backend", "llava")
