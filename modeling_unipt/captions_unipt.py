@@ -45,6 +45,13 @@ _REMOVED = (
 _WIDTHS = range(0xFF01, 0xFFF0)
 # Code points that are no characters. Windows-1252 text that was read as Latin-1 has them for quotes and dashes.
 _C1_CONTROLS = range(0x80, 0xA0)
+# What the further bytes of a character in UTF-8 look like where Windows-1252 or Latin-1 was taken for it.
+_FURTHER_BYTES = {chr(code): code for code in range(0x80, 0xC0)}
+_FURTHER_BYTES |= {bytes([code]).decode("windows-1252", errors="replace"): code for code in range(0x80, 0xC0)}
+del _FURTHER_BYTES["\ufffd"]
+_FURTHER = "[" + "".join(_FURTHER_BYTES) + "]"
+# Accented letters; quotes and dashes; emoji; a byte-order mark. What other characters look like stands in true texts.
+_MISREAD = re.compile(f"[ÂÃ]{_FURTHER}|â{_FURTHER}{{2}}|ð{_FURTHER}{{3}}|ï»¿")
 # Texts that were put in capitals as a whole, with the entities in them.
 _ENTITY_IN_CAPITALS = re.compile(r"&[A-Z]+[0-9]*;")
 _TERMINAL_COLOUR = re.compile(r"\x1b\[[\d;]*[a-zA-Z]")
@@ -77,9 +84,10 @@ _TYPOGRAPHY = _typography()
 def normal_caption(text: str) -> str:
     """The one form of a description in which all texts are compared, trained on and searched by.
 
-    HTML entities become characters. Curly quotes, ligatures and full-width letters become plain ones. Byte-order marks
-    and control characters go. Letters with accents are composed (NFC). Each run of blanks becomes one space, and none
-    is left at the ends. Case is kept. This is what the tokenizer of CLIP's authors does before it lowers the case.
+    HTML entities become characters. UTF-8 that was read as Windows-1252 is read anew. Curly quotes, ligatures and
+    full-width letters become plain ones. Byte-order marks and control characters go. Letters with accents are composed
+    (NFC). Each run of blanks becomes one space, and none is left at the ends. Case is kept. This is what the tokenizer
+    of CLIP's authors does before it lowers the case.
 
     The normal form of a normal form is itself. That of a text without anything to see is "".
     """
@@ -94,7 +102,7 @@ def _one_pass(text: str) -> str:
         # Nearly all texts. The steps below would change nothing but blanks.
         return " ".join(text.split())
     text = _ENTITY_IN_CAPITALS.sub(_in_capitals, html.unescape(text))
-    text = _TERMINAL_COLOUR.sub("", text).translate(_TYPOGRAPHY)
+    text = _MISREAD.sub(_read_anew, _TERMINAL_COLOUR.sub("", text)).translate(_TYPOGRAPHY)
     if _SURROGATE.search(text):
         # JSON may hold halves of characters, which cannot be written to a file. Two halves are put together.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -105,6 +113,11 @@ def _one_pass(text: str) -> str:
 def _in_capitals(entity: re.Match[str]) -> str:
     known = html.unescape(entity[0].lower())
     return entity[0] if known == entity[0].lower() else known.upper()
+
+
+def _read_anew(misread: re.Match[str]) -> str:
+    read = bytes(_FURTHER_BYTES.get(letter, ord(letter)) for letter in misread[0])
+    return read.decode("utf-8", errors="ignore") or misread[0]
 
 
 __all__ = ["normal_caption"]

@@ -119,7 +119,7 @@ class Oddities:
         if not found:
             return ""
         table = markdown_table(("what", "number", "such as"), [_cells(each) for each in found])
-        about = "Counted when this copy was made. Blank captions are left out; nothing else was changed."
+        about = "Counted in the captions as the files have them, before any of them was left out."
         return f"{HEADING}\n\n{about}\n\n{table}\n"
 
     def refuse(self) -> None:

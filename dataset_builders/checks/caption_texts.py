@@ -47,8 +47,8 @@ _RARE_SIGNS = {
         r"[/\\][nrt](?![A-Za-z])|(?<=[.!?,;:])[/\\]n|[/\\]n(?=[A-Z])|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
     ),
     ADDRESS: re.compile(r"https?:|\w/\w+\.\w{3,4}\b", re.IGNORECASE),
-    # The replacement character, or a letter of UTF-8 that was read as Windows-1252 or Latin-1.
-    WRONG_ENCODING: re.compile("\ufffd|[ÃÂ][\u00a0-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ•–—˜™š›œžŸ]|â€|ï»¿"),
+    # The replacement character, or a rest of what the normal form mends.
+    WRONG_ENCODING: re.compile("\ufffd|â€"),
 }
 # Attributes of a tag look like assignments, and an address holds what looks like calls.
 _NO_CODE = re.compile(r"<[^<>]*>|\bhttps?:\S+")

@@ -50,6 +50,11 @@ CAPTIONS = {
     "\u206ama\u206fn": "man",
     # Windows-1252 read as Latin-1
     "it\x92s \x93red\x94 \x96 yes\x85": 'it\'s "red" – yes…',
+    # UTF-8 read as Windows-1252 or Latin-1
+    "itâ€™s a â€œredâ€\x9d Ã©clair â€“ 20Â°": 'it\'s a "red" éclair – 20°',
+    "itâ\x80\x99s naÃ¯ve,Â\xa0Ã\xa0 la": "it's naïve, à la",
+    "ðŸ™‚ Ã¢â‚¬â„¢ ï»¿man": "🙂 ' man",
+    "NÃO, CAFÉ™ à la, Ång, «\xa0café\xa0», 20 €": "NÃO, CAFÉ™ à la, Ång, « café », 20 €",
     # Unicode composition
     "cafe\u0301": "café",
     "A\u030angstro\u0308m": "Ångström",

@@ -44,7 +44,7 @@ ODD = {
         "I am unable to view it.",
         "There is no person in the image.",
     ],
-    texts.WRONG_ENCODING: ["a manâ€™s cliché Ã© coat", "itâ€™s a man", "a man \ufffd in red"],
+    texts.WRONG_ENCODING: ["a man \ufffd in red", "a man with a â€ coat"],
     texts.REPEATED: ["the man the the the the", "red red red red", "a man, man, man, man"],
     texts.OTHER_LANGUAGE: [
         "穿红色外套的男人",
