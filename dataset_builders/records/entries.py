@@ -33,6 +33,8 @@ from .json_files import (
 
 # So many remarks on a file ("info", "version") at most stand before its entries.
 _MOST_REMARKS = 100
+# A list has an entry among so many of its first elements, or it is a list of something else.
+_FIRST_ENTRIES = 10
 
 
 @dataclass(frozen=True)
@@ -131,13 +133,19 @@ def _entries_of(begins: bytes, pairs: Elements, keys: Keys) -> Iterator[tuple[st
         return
     # What is not known yet to be an entry: it may be a remark on the file, or a part of the file's only entry.
     held: list[tuple[str, Any]] = []
+    # Of a list of something else, such as "categories": told if there is no list of entries.
+    strange: list[tuple[str, str | None, Any]] = []
     lists_found = False
     entries_found = False
     for key, value in pairs:
         lists = [] if entries_found else _lists_in(key, value, keys)
         for name, values in lists:
-            lists_found = True
-            yield from _listed(name, values, keys)
+            first = list(itertools.islice(values, _FIRST_ENTRIES))
+            if _is_image_name(name) or any(_is_entry(each, keys) or _are_of_paths(each, keys) for each in first):
+                lists_found = True
+                yield from _listed(name, itertools.chain(first, values), keys)
+            else:
+                strange = strange or list(_listed(name, first, keys))
         if lists or lists_found or value == []:
             continue
         held.append((key, value))
@@ -145,7 +153,9 @@ def _entries_of(begins: bytes, pairs: Elements, keys: Keys) -> Iterator[tuple[st
         if entries_found:
             yield from _of_mapping(held, keys)
             held = []
-    if held and not lists_found:
+    if not lists_found and not entries_found:
+        yield from strange
+    if held and not lists_found and not strange:
         yield from _of_mapping(
             [("the only one", _alone(dict(held), keys))] if _is_entry(dict(held), keys) else held, keys
         )
@@ -168,7 +178,7 @@ def _lists_in(key: str, value: Any, keys: Keys) -> list[tuple[str, Iterator[Any]
     return [(name, iter(inner)) for name, inner in value.items() if is_list_of_mappings(inner)]
 
 
-def _listed(name: str, values: Iterator[Any], keys: Keys) -> Iterator[tuple[str, str | None, Any]]:
+def _listed(name: str, values: Iterable[Any], keys: Keys) -> Iterator[tuple[str, str | None, Any]]:
     for number, value in enumerate(values):
         where = f"entry {number} of '{name}' (counted from 0)"
         if _is_image_name(name):
@@ -186,7 +196,7 @@ def _of_mapping(pairs: Iterable[tuple[str, Any]], keys: Keys) -> Iterator[tuple[
 
 def _unfolded(where: str, group: str | None, values: Any, keys: Keys) -> Iterator[tuple[str, str | None, Any]]:
     """An element of a list: an entry, or a mapping from paths to captions."""
-    if isinstance(values, dict) and values and not _is_entry(values, keys) and _are_of_paths(values, keys):
+    if not _is_entry(values, keys) and _are_of_paths(values, keys):
         for key, value in values.items():
             yield where, group, _with_path(key, value, keys)
     else:
@@ -212,8 +222,10 @@ def _holds_captions(value: Any, keys: Keys) -> bool:
     return isinstance(value, dict) and any(key in value for key in keys.captions)
 
 
-def _are_of_paths(values: dict[str, Any], keys: Keys) -> bool:
+def _are_of_paths(values: Any, keys: Keys) -> bool:
     """Whether the keys of a mapping are paths of images, with their suffixes or with captions under them."""
+    if not isinstance(values, dict) or not values:
+        return False
     return all(map(_is_image_name, values)) or all(_holds_captions(value, keys) for value in values.values())
 
 

@@ -27,6 +27,7 @@ def read(path, content):
         ({"train": [A], "dev": [B]}, ["train", "dev"]),
         ({"info": {"by": "me"}, "version": 2, "images": [A, B], "tags": ["x"], "none": []}, ["images", "images"]),
         ({"data": {"version": 1, "train": [A], "test": [B]}}, ["train", "test"]),
+        ({"tags": [{"name": "x"}], "meta": {"by": [{"name": "me"}]}, "images": [A, B]}, ["images", "images"]),
         ({"0": A, "1": B}, [None, None]),
         ({"first": A, "b/c.png": B}, [None, None]),
         ({"a.jpg": [A, B]}, [None, None]),
@@ -66,6 +67,14 @@ def test_messages_name_the_place_of_an_entry(tmp_path):
 def test_a_mapping_from_paths_to_captions_makes_entries(document, entries, tmp_path):
     expected = [{"file_path": path, "captions": captions} for path, captions in entries]
     assert [entry.values for entry in read(tmp_path / "a.json", json.dumps(document))] == expected
+
+
+def test_a_wrong_entry_at_the_beginning_of_a_list_hides_nothing(tmp_path):
+    entries = read(tmp_path / "a.json", json.dumps({"train": [{"id": 5}, A], "test": [B], "tags": [{"name": "x"}]}))
+    assert [entry.values for entry in entries] == [{"id": 5}, A, B]
+    # Without any list of entries the first list is what is told of.
+    (entry,) = read(tmp_path / "a.json", json.dumps({"tags": [{"name": "x"}], "more": [{"name": "y"}]}))
+    assert entry.where.endswith("entry 0 of 'tags' (counted from 0)")
 
 
 def test_captions_under_their_own_keys_keep_them(tmp_path):
