@@ -209,6 +209,25 @@ def _dataset(folder: Path, count: int, image: Callable[[int], bytes]) -> list[An
     return ["--source", folder]
 
 
+def write_luperson_t_arrow(folder: Path, count: int, image: Callable[[int], bytes] = jpeg) -> list[str]:
+    """Write LUPerson-T as an Arrow file with all rows in one batch, as its authors' code does.
+
+    Returns:
+        The options that import it, but for --output.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = {
+        "image": pyarrow.array((image(number) for number in range(count)), pyarrow.binary()),
+        "caption": pyarrow.array([caption(number)] for number in range(count)),
+        "image_id": pyarrow.array(f"{number:06d}.jpg" for number in range(count)),
+        "split": pyarrow.array("train" for _ in range(count)),
+    }
+    table = pyarrow.table(columns)
+    with pyarrow.ipc.new_file(str(folder / "LUPerson_train.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    return ["--source", str(folder)]
+
+
 _WRITERS = {
     "luperson-t": _luperson_t,
     "luperson-mllm": _luperson_mllm,
