@@ -1,6 +1,7 @@
 """Fine-tuning on a person retrieval benchmark: L = L_id + L_rk + gamma L_pgu (paper section 3.4, equations 4 to 7).
 
 The dataset needs the columns `image`, `captions` and `person_id`; `python -m dataset_builders.benchmarks` writes such.
+Several benchmarks may be named; people of different ones are different people.
 
     accelerate launch train/finetune.py --config train/configs/finetune_tiny.yaml \\
         --model runs/pretrained --dataset runs/demo/cuhk-pedes --output-dir runs/finetuned

@@ -1,6 +1,7 @@
 """Unified pre-training of image and text encoder on image-text pairs: contrastive + masked language modelling.
 
 Paper section 3.3, equations 1 to 3. The dataset needs the columns `image` and `captions`, as LUPerson-T has them.
+Several are mixed by `--dataset A B --dataset-weights 3 1`.
 
     accelerate launch train/pretrain.py --config train/configs/pretrain_tiny.yaml \\
         --dataset luperson-t --output-dir runs/pretrained

@@ -18,6 +18,7 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from dataset_builders.combine.sampler import CaptionSampler
 from dataset_builders.divide.reading import load_vocabulary
+from modeling_unipt.common.stand_ins import refuse_stand_ins_of_model
 from modeling_unipt.common.user_errors import UserError, first_line
 from modeling_unipt.configuration_unipt import UniPTConfig
 from modeling_unipt.encoders_unipt import longest_text, text_config_of, vision_config_of
@@ -159,7 +160,7 @@ def _whole_model(options: ModelOptions) -> tuple[UniPTForPreTraining, UniPTProce
         return model, processor
     # The bias is loaded where the loss needs it; the value itself comes from the file.
     bias = {"logit_bias_init_value": FIRST_LOGIT_BIAS} if options.contrastive_loss == "sigmoid" else {}
-    with _told_in_one_sentence(f"the model {name}", "cannot be loaded, neither as a folder nor"):
+    with _told_in_one_sentence([name], f"the model {name}", "cannot be loaded, neither as a folder nor"):
         model = UniPTForPreTraining.from_dual_encoder_pretrained(name, **bias)
         tokenizer = AutoTokenizer.from_pretrained(name)
         own = AutoImageProcessor.from_pretrained(name)
@@ -176,7 +177,8 @@ def _whole_model(options: ModelOptions) -> tuple[UniPTForPreTraining, UniPTProce
 def _model_of_two_encoders(options: ModelOptions) -> tuple[UniPTForPreTraining, UniPTProcessor]:
     vision = options.vision_model
     text = options.text_model
-    with _told_in_one_sentence(f"encoders '{vision}' and '{text}'", "cannot both be loaded, neither as folders nor"):
+    what = f"encoders '{vision}' and '{text}'"
+    with _told_in_one_sentence([vision, text], what, "cannot both be loaded, neither as folders nor"):
         model = _random_model(options) if options.random_init else _pretrained_model(options)
         tokenizer = AutoTokenizer.from_pretrained(text)
     image_processor = UniPTImageProcessor(
@@ -187,14 +189,23 @@ def _model_of_two_encoders(options: ModelOptions) -> tuple[UniPTForPreTraining, 
 
 
 @contextmanager
-def _told_in_one_sentence(what: str, fails: str) -> Iterator[None]:
-    """Raise a UserError in the place of any error while ``what`` is loaded; ``fails`` goes on with the sentence."""
+def _told_in_one_sentence(names: Sequence[str], what: str, fails: str) -> Iterator[None]:
+    """Raise a UserError in the place of any error while ``what`` is loaded; ``fails`` goes on with the sentence.
+
+    A file in the folders ``names`` that stands in for the real one is named first.
+    """
     try:
         yield
+    except UserError:
+        raise
     except ValueError as error:
+        for name in names:
+            refuse_stand_ins_of_model(name)
         # UniPT's own refusals, which name the model, and transformers' ones.
         raise UserError(f"{what} cannot be used: {first_line(error)}") from None
     except Exception as error:
+        for name in names:
+            refuse_stand_ins_of_model(name)
         # transformers, safetensors and huggingface_hub raise errors of many kinds.
         raise UserError(f"{what} {fails} from the Hub: {first_line(error)}") from None
 
