@@ -10,6 +10,14 @@ from ..divide.vocabulary import Vocabulary
 from ..output.parquet_dataset import Columns, SplitSize, write_card
 from .card import about, introduction, usage, use
 
+# What LUPerson-T's columns hold of a set that was not built by this project.
+COLUMNS_OF_OTHERS = {
+    "captions": "the set's captions in their normal form",
+    "caption_backends": "who wrote each caption",
+    **dict.fromkeys(
+        ("caption_scores", "attributes", "attribute_probabilities", "duplicate_of"), "null, because the set lacks it"
+    ),
+}
 USE_OF_OTHERS = """\
 ## Licence, use, privacy
 
@@ -67,7 +75,8 @@ def write_import_card(folder: Path, columns: Columns, vocabulary: Vocabulary, fa
         sections.append("## What was mended or left out\n\n" + "\n".join(f"- {line}" for line in facts.told))
     if facts.odd:
         sections.append(facts.odd.rstrip("\n"))
-    sections.append(usage(facts.columns))
+    texts = dict(facts.columns) if facts.about is None else COLUMNS_OF_OTHERS | dict(facts.columns)
+    sections.append(usage(texts))
     header = about(vocabulary, facts.license)
     if facts.about is None:
         sections.append(use(vocabulary, "paper"))
@@ -88,7 +97,7 @@ def _head(vocabulary: Vocabulary, facts: ImportFacts) -> str:
         )
     writers = ", ".join(f"`{name}` {number:,}" for name, number in facts.backends.items())
     return (
-        f"# {facts.title}\n\nThis is {facts.about}. `python -m dataset_builders.import_luperson_t --layout "
+        f"# {facts.title}\n\nThis set holds {facts.about}. `python -m dataset_builders.import_luperson_t --layout "
         f"{facts.layout}` read it into the columns of LUPerson-T, with {facts.captions:,} captions ({writers}). "
         "LUPerson-T's own `attributes`, `attribute_probabilities` and `caption_scores` are null, and near-duplicates "
         "were not searched for."
