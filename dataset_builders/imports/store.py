@@ -18,7 +18,9 @@ from typing import Any
 
 from modeling_unipt.common.user_errors import UserError
 
-CACHE_KIB = 8_192
+# SQLite keeps so much in memory, and as much again while it sorts. More of it is filled by large sets alone, and the
+# system caches the file anyway.
+CACHE_KIB = 1_024
 ROWS_A_TRANSACTION = 10_000
 TABLES = """
 CREATE TABLE rows (
