@@ -12,8 +12,9 @@ from tests.helpers.people import draw_person
 
 
 def build(images: Path, scorer: Path, output: Path, *options: object) -> Path:
-    """Run the command by the recipe `paper`, which ``options`` may change; the folder of the dataset."""
-    command = ["--images", images, "--scorer", scorer, "--output", output, "--recipe", "paper", *options]
+    """Run the command, by the recipe `paper` if ``options`` name none; the folder of the dataset."""
+    recipe = [] if "--recipe" in options else ["--recipe", "paper"]
+    command = ["--images", images, "--scorer", scorer, "--output", output, *recipe, *options]
     main([str(word) for word in command])
     return output
 

@@ -33,7 +33,8 @@ def crops(tmp_path_factory):
 
 def arguments(crops, scorer, output, *more):
     options = ["--images", crops, "--scorer", scorer, "--output", output, "--shard-size", 3, "--batch-size", 2]
-    options += ["--recipe", "paper", *more]
+    recipe = [] if "--recipe" in more else ["--recipe", "paper"]
+    options += [*recipe, *more]
     return [str(option) for option in options]
 
 

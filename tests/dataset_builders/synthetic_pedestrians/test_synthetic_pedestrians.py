@@ -56,7 +56,8 @@ VALUES = {
 
 
 def build(output, *more):
-    command.main(["--output", str(output), "--workers", "1", *map(str, more)])
+    workers = [] if "--workers" in more else ["--workers", "1"]
+    command.main(["--output", str(output), *workers, *map(str, more)])
     return output
 
 
