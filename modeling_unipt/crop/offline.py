@@ -1,0 +1,163 @@
+"""The detector that downloads nothing: HOG, and for a fixed camera what differs from the background beside it.
+
+HOG tells people from things, but misses who is cut off by the frame's edge, bends or sits. The background tells that
+something is there, and where exactly, but not what. Together they find more people and fewer things.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..common.parallel import usable_cores
+from .background import Background, Blob, background_of, blobs, foreground
+from .boxes import Box, Detection, area, intersection
+from .detectors import OFFLINE, Detector
+from .frames import SAMPLES, Frame, FrameSource
+from .hog import HogSearch
+
+logger = logging.getLogger(__name__)
+# Each thread holds a frame in memory.
+MOST_THREADS = 8
+# A HOG box must differ from the background by so much of its area.
+LEAST_SHARE = 0.25
+# A HOG box belongs to a blob if so much of it lies in the blob's box. HOG takes parts of people for people, too; only
+# boxes that are so high, compared with the blob, tell that it is a group.
+WITHIN = 0.5
+AS_HIGH = 0.6
+# A blob without a HOG box is a person if it is so high, compared with the smallest person, has a person's shape, and
+# fills its box. A person whom the frame's edge cuts off may have any shape.
+LEAST_HEIGHT = 0.6
+LEAST_SLENDER = 1.2
+MOST_SLENDER = 5.0
+LEAST_SLENDER_CUT = 0.5
+LEAST_FILL = 0.3
+BLOB_SCORE = 0.5
+
+
+class OfflineDetector(Detector):
+    """HOG and background.
+
+    Args:
+        smallest: height of the smallest person that is looked for, as a share of the frame's height.
+
+    Raises:
+        UserError: OpenCV is missing.
+    """
+
+    least_score = 0.5
+
+    def __init__(self, smallest: float) -> None:
+        self.smallest = smallest
+        self.search = HogSearch(smallest)
+        self.threads = min(len(usable_cores()), MOST_THREADS)
+        # (the time or number from which it holds, background) in order.
+        self.backgrounds: list[tuple[float, Background | None]] = []
+
+    def settings(self) -> dict[str, Any]:
+        return {"detector": OFFLINE, "smallest": self.smallest}
+
+    def begin(self, source: FrameSource) -> None:
+        # cv2's own threads would only disturb those that call it.
+        self.search.cv2.setNumThreads(1)
+        self.backgrounds = []
+        if not source.in_sequence:
+            return
+        batch: list[Frame] = []
+        for frame in source.samples():
+            batch.append(frame)
+            if len(batch) == SAMPLES:
+                self._add_background(batch)
+                batch = []
+        # A short rest is best seen with the background before it.
+        if batch and (not self.backgrounds or len(batch) >= SAMPLES // 2):
+            self._add_background(batch)
+        if self.backgrounds and all(background is None for _, background in self.backgrounds):
+            logger.info("%s: the camera moves, or the frames are few, so HOG searches alone", source.path)
+
+    def _add_background(self, frames: Sequence[Frame]) -> None:
+        smalls = [self.search.small(frame.image) for frame in frames]
+        people = []
+        for small in smalls:
+            people.append([detection.box for detection in self.search.people(small)])
+        self.backgrounds.append((_moment(frames[0]), background_of(smalls, people)))
+
+    def _background_of(self, frame: Frame) -> Background | None:
+        behind = None
+        for begin, background in self.backgrounds:
+            if behind is None or begin <= _moment(frame):
+                behind = background
+        return behind
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        small = self.search.small(frame.image)
+        background = self._background_of(frame)
+        if background is not None and background.image.shape == small.shape:
+            found = self._before(small, background)
+        else:
+            found = self.search.people(small)
+        scale = frame.image.shape[0] / small.shape[0]
+        return [Detection(tuple(scale * value for value in each.box), each.score) for each in found]
+
+    def _before(self, small: np.ndarray, background: Background) -> list[Detection]:
+        """The people in a frame of a fixed camera, in its pixels."""
+        mask = foreground(self.search.cv2, small, background)
+        parts = blobs(self.search.cv2, mask)
+        least = LEAST_HEIGHT * self.smallest * small.shape[0]
+        parts = [blob for blob in parts if blob.box[3] - blob.box[1] >= least]
+        if not parts and background.known.all():
+            # Where nothing has changed there is nobody to search for.
+            return []
+        differs = (mask > 0) | ~background.known
+        people = []
+        for detection in self.search.people(small):
+            if _share(differs, detection.box) >= LEAST_SHARE:
+                people.append(detection)
+        return _joined(people, parts, small.shape)
+
+
+def _moment(frame: Frame) -> float:
+    return frame.number if frame.time is None else frame.time
+
+
+def _share(mask: np.ndarray, box: Box) -> float:
+    """How much of a box is True in a (H, W) mask."""
+    left, top, right, bottom = (max(round(value), 0) for value in box)
+    inside = mask[top:bottom, left:right]
+    return float(inside.mean()) if inside.size else 0.0
+
+
+def _joined(people: Sequence[Detection], parts: Sequence[Blob], shape: Sequence[int]) -> list[Detection]:
+    """One detection for each person, of what HOG found and of what differs from the background.
+
+    Args:
+        shape: of the frame, its height and width first.
+    """
+    found = []
+    left_over = list(people)
+    for blob in parts:
+        inside = [each for each in left_over if intersection(each.box, blob.box) >= WITHIN * area(each.box)]
+        high = [each for each in inside if _height(each.box) >= AS_HIGH * _height(blob.box)]
+        if len(high) < 2 and not _like_a_person(blob, shape):
+            # HOG alone decides, and may have found nobody.
+            continue
+        left_over = [each for each in left_over if each not in inside]
+        if len(high) < 2:
+            score = max([BLOB_SCORE + (blob.share - LEAST_FILL) / 2, *(each.score for each in high)])
+            found.append(Detection(blob.box, min(score, 1.0)))
+        else:
+            found.extend(high)
+    return found + left_over
+
+
+def _height(box: Box) -> float:
+    return box[3] - box[1]
+
+
+def _like_a_person(blob: Blob, shape: Sequence[int]) -> bool:
+    left, top, right, bottom = blob.box
+    cut = left <= 1 or top <= 1 or right >= shape[1] - 1 or bottom >= shape[0] - 1
+    slender = (bottom - top) / (right - left)
+    least = LEAST_SLENDER_CUT if cut else LEAST_SLENDER
+    return least <= slender <= MOST_SLENDER and blob.share >= LEAST_FILL
