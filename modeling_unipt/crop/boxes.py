@@ -59,20 +59,6 @@ def iou_table(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide(shared, union, out=np.zeros_like(union, dtype=float), where=union > 0)
 
 
-def without_overlaps(detections: list[Detection], most_iou: float) -> list[Detection]:
-    """Non-maximum suppression: the surest detections, none of which overlaps a surer one by more than ``most_iou``.
-
-    Returns:
-        The surest first. Equal scores are ordered by their boxes, so that the result does not depend on the order in
-        which threads found them.
-    """
-    kept: list[Detection] = []
-    for detection in sorted(detections, key=lambda each: (-each.score, each.box)):
-        if all(iou(detection.box, other.box) <= most_iou for other in kept):
-            kept.append(detection)
-    return kept
-
-
 def clipped(box: Box, width: int, height: int) -> Box:
     """The part of a box that lies in a frame of that size."""
     return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..common.user_errors import UserError
-from .boxes import Box, Detection, area, intersection, without_overlaps
+from .boxes import Box, Detection, intersection, iou_table
 
 # The detector's window in pixels, and where the person is in it: it was trained with a border around people.
 WINDOW_WIDTH = 64
@@ -20,17 +20,21 @@ BORDER_TOP = 0.13
 BORDER_BOTTOM = 0.145
 PERSON_HEIGHT = 1 - BORDER_TOP - BORDER_BOTTOM
 PERSON_WIDTH = 0.56
-# People at the frame's edge are only found if there is something around the frame.
-FRAME_BORDER = 64
+# People at the frame's edge are only found if there is something around the frame. So many pixels at every scale.
+FRAME_BORDER = 32
 STEP = 8
-SCALE_STEP = 1.05
+SCALE_STEP = 1.08
 # Margins of the classifier: at the middle one the score is 0.5, and below the least one nothing is told.
 MIDDLE_MARGIN = 0.5
 LEAST_MARGIN = 0.1
 STEEPNESS = 2.0
 MOST_IOU = 0.35
-# Of two boxes, one within the other, only the surer one stays.
+# Of two boxes, one within the other, only one stays.
 MOST_INSIDE = 0.75
+# How much margin a window loses that no other one supports, and wins for each doubling of its height.
+SUPPORTING_IOU = 0.5
+ALONE = 0.25
+WHOLE = 0.5
 
 
 def load_cv2() -> Any:
@@ -73,23 +77,45 @@ class HogSearch:
         size = (max(round(width * self.height / height), 1), self.height)
         return self.cv2.resize(image, size, interpolation=self.cv2.INTER_AREA)
 
-    def people(self, small: np.ndarray) -> list[Detection]:
-        """The people in an image that :meth:`small` has returned, in its pixels."""
+    def people(self, small: np.ndarray, region: tuple[int, int, int, int] | None = None) -> list[Detection]:
+        """The people in an image that :meth:`small` has returned, in its pixels.
+
+        Args:
+            region: the box to search in; by default the whole image.
+        """
+        left, top, right, bottom = region or (0, 0, small.shape[1], small.shape[0])
+        searched = small[top:bottom, left:right]
+        windows: list[tuple[Box, float]] = []
+        scale = 1.0
+        while True:
+            # Averages of pixels: where detectMultiScale makes frames smaller, it skips pixels, and misses large people.
+            size = (round(searched.shape[1] / scale), round(searched.shape[0] / scale))
+            if min(size[0] + 2 * FRAME_BORDER - WINDOW_WIDTH, size[1] + 2 * FRAME_BORDER - WINDOW_HEIGHT) < 0:
+                break
+            for box, margin in self._at_one_scale(searched, size):
+                windows.append((_moved(box, scale, left, top), margin))
+            scale *= SCALE_STEP
+        return _one_for_each_person(windows)
+
+    def _at_one_scale(self, image: np.ndarray, size: tuple[int, int]) -> list[tuple[Box, float]]:
+        """(box, margin) of each person who fills the window when ``image`` is ``size`` (width, height) large."""
         cv2 = self.cv2
-        around = cv2.copyMakeBorder(small, *[FRAME_BORDER] * 4, cv2.BORDER_REPLICATE)
-        found, margins = self._descriptor().detectMultiScale(
-            around,
-            hitThreshold=LEAST_MARGIN,
-            winStride=(STEP, STEP),
-            padding=(0, 0),
-            scale=SCALE_STEP,
-            groupThreshold=0,
-        )
-        detections = []
-        for window, margin in zip(found, np.ravel(margins), strict=True):
-            score = 1 / (1 + math.exp(-STEEPNESS * (float(margin) - MIDDLE_MARGIN)))
-            detections.append(Detection(_person_in(window), score))
-        return _surest(detections)
+        level = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        around = cv2.copyMakeBorder(level, *[FRAME_BORDER] * 4, cv2.BORDER_REPLICATE)
+        corners, margins = self._descriptor().detect(around, hitThreshold=LEAST_MARGIN, winStride=(STEP, STEP))
+        found = []
+        for (across, down), margin in zip(corners, np.ravel(margins), strict=True):
+            middle = float(across) - FRAME_BORDER + WINDOW_WIDTH / 2
+            above = float(down) - FRAME_BORDER
+            half = PERSON_WIDTH * WINDOW_WIDTH / 2
+            box = (
+                middle - half,
+                above + BORDER_TOP * WINDOW_HEIGHT,
+                middle + half,
+                above + (1 - BORDER_BOTTOM) * WINDOW_HEIGHT,
+            )
+            found.append((box, float(margin)))
+        return found
 
     def _descriptor(self) -> Any:
         # One for each thread, because nothing says that threads may share one.
@@ -99,23 +125,44 @@ class HogSearch:
         return self._local.hog
 
 
-def _person_in(window: np.ndarray) -> Box:
-    """The box of the person in a window (left, top, width, height) of the frame with its border."""
-    left, top, width, height = (float(value) for value in window)
-    middle = left - FRAME_BORDER + width / 2
-    top = top - FRAME_BORDER
-    half = width * PERSON_WIDTH / 2
-    return middle - half, top + BORDER_TOP * height, middle + half, top + (1 - BORDER_BOTTOM) * height
+def _moved(box: Box, scale: float, left: int, top: int) -> Box:
+    """A box of a region that was made smaller by ``scale``, in the frame where the region begins at (left, top)."""
+    return left + scale * box[0], top + scale * box[1], left + scale * box[2], top + scale * box[3]
 
 
-def _surest(detections: list[Detection]) -> list[Detection]:
-    """One detection for each person: the classifier finds a person in many windows, and parts of a person, too."""
-    kept: list[Detection] = []
-    for detection in without_overlaps(detections, MOST_IOU):
-        inside = False
+def _one_for_each_person(windows: list[tuple[Box, float]]) -> list[Detection]:
+    """One detection for each person: the classifier finds a person in many windows, and in parts of a person, too.
+
+    Args:
+        windows: (box, margin) of each window.
+    """
+    if not windows:
+        return []
+    boxes = np.array([box for box, _ in windows])
+    margins = np.array([margin for _, margin in windows])
+    overlap = iou_table(boxes, boxes)
+    # A thing that is taken for a person is often found in one window only.
+    margins -= ALONE * ((overlap > SUPPORTING_IOU).sum(1) == 1)
+    heights = boxes[:, 3] - boxes[:, 1]
+    # A whole person may come before a part of him or her that the classifier likes better.
+    order = np.lexsort((boxes[:, 1], boxes[:, 0], -(margins + WHOLE * np.log2(heights))))
+    areas = heights * (boxes[:, 2] - boxes[:, 0])
+    kept: list[int] = []
+    margin_of: dict[int, float] = {}
+    for place in order:
+        over = None
         for other in kept:
-            smaller = min(area(detection.box), area(other.box))
-            inside = inside or intersection(detection.box, other.box) > MOST_INSIDE * smaller
-        if not inside:
-            kept.append(detection)
-    return kept
+            shared = intersection(windows[place][0], windows[other][0])
+            if overlap[place, other] > MOST_IOU or shared > MOST_INSIDE * min(areas[place], areas[other]):
+                over = other
+                break
+        if over is None:
+            kept.append(place)
+            margin_of[place] = margins[place]
+        else:
+            margin_of[over] = max(margin_of[over], margins[place])
+    detections = []
+    for place in kept:
+        score = 1 / (1 + math.exp(-STEEPNESS * (margin_of[place] - MIDDLE_MARGIN)))
+        detections.append(Detection(windows[place][0], score))
+    return detections

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..common.parallel import usable_cores
 from .background import Background, Blob, background_of, blobs, foreground
-from .boxes import Box, Detection, area, intersection
+from .boxes import Box, Detection, area, intersection, widened
 from .detectors import OFFLINE, Detector
 from .frames import SAMPLES, Frame, FrameSource
 from .hog import HogSearch
@@ -22,17 +22,22 @@ logger = logging.getLogger(__name__)
 MOST_THREADS = 8
 # A HOG box must differ from the background by so much of its area.
 LEAST_SHARE = 0.25
+# What HOG takes for people, with so much around it, is not taken for background.
+PEOPLE_WIDENED = 0.15
+# HOG only searches where something differs, and around it by this share of its width and height.
+AROUND = 0.3
 # A HOG box belongs to a blob if so much of it lies in the blob's box. HOG takes parts of people for people, too; only
 # boxes that are so high, compared with the blob, tell that it is a group.
 WITHIN = 0.5
 AS_HIGH = 0.6
 # A blob without a HOG box is a person if it is so high, compared with the smallest person, has a person's shape, and
-# fills its box. A person whom the frame's edge cuts off may have any shape.
+# fills its box. A person whom the frame's edge cuts off may have other shapes. What is nearly all shadow is no person.
 LEAST_HEIGHT = 0.6
 LEAST_SLENDER = 1.2
 MOST_SLENDER = 5.0
 LEAST_SLENDER_CUT = 0.5
 LEAST_FILL = 0.3
+LEAST_SURE = 0.25
 BLOB_SCORE = 0.5
 
 
@@ -80,7 +85,8 @@ class OfflineDetector(Detector):
         smalls = [self.search.small(frame.image) for frame in frames]
         people = []
         for small in smalls:
-            people.append([detection.box for detection in self.search.people(small)])
+            sure = [each.box for each in self.search.people(small) if each.score >= self.least_score]
+            people.append([widened(box, PEOPLE_WIDENED) for box in sure])
         self.backgrounds.append((_moment(frames[0]), background_of(smalls, people)))
 
     def _background_of(self, frame: Frame) -> Background | None:
@@ -110,8 +116,9 @@ class OfflineDetector(Detector):
             # Where nothing has changed there is nobody to search for.
             return []
         differs = (mask > 0) | ~background.known
+        region = _around(parts, small.shape) if background.known.all() else (0, 0, small.shape[1], small.shape[0])
         people = []
-        for detection in self.search.people(small):
+        for detection in self.search.people(small, region):
             if _share(differs, detection.box) >= LEAST_SHARE:
                 people.append(detection)
         return _joined(people, parts, small.shape)
@@ -119,6 +126,14 @@ class OfflineDetector(Detector):
 
 def _moment(frame: Frame) -> float:
     return frame.number if frame.time is None else frame.time
+
+
+def _around(parts: Sequence[Blob], shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """A box of whole pixels around all ``parts``, and what HOG needs to see around people."""
+    boxes = np.array([widened(blob.box, AROUND) for blob in parts])
+    left, top = boxes[:, :2].min(0)
+    right, bottom = boxes[:, 2:].max(0)
+    return max(int(left), 0), max(int(top), 0), min(int(right) + 1, shape[1]), min(int(bottom) + 1, shape[0])
 
 
 def _share(mask: np.ndarray, box: Box) -> float:
@@ -160,4 +175,4 @@ def _like_a_person(blob: Blob, shape: Sequence[int]) -> bool:
     cut = left <= 1 or top <= 1 or right >= shape[1] - 1 or bottom >= shape[0] - 1
     slender = (bottom - top) / (right - left)
     least = LEAST_SLENDER_CUT if cut else LEAST_SLENDER
-    return least <= slender <= MOST_SLENDER and blob.share >= LEAST_FILL
+    return least <= slender <= MOST_SLENDER and blob.share >= LEAST_FILL and blob.sure >= LEAST_SURE
