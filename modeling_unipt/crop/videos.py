@@ -1,5 +1,6 @@
 """Videos, decoded by PyAV, which brings FFmpeg along."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,15 @@ from PIL import Image
 from ..common.user_errors import UserError, first_line
 from .frames import SAMPLES, Choice, Frame, FrameSource
 
+logger = logging.getLogger(__name__)
 VIDEO_SUFFIXES = {
     *(".3gp", ".asf", ".avi", ".dav", ".flv", ".h264", ".h265", ".hevc", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv"),
     *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 }
 # Samples of a long video are not further apart, so that a background follows the daylight.
 MOST_SECONDS_BETWEEN = 10.0
+# If so much of a video is missing at its end, the user should know.
+MISSED_SECONDS = 1.0
 REASON = "cannot be decoded"
 
 
@@ -49,6 +53,7 @@ class VideoFrames(FrameSource):
 
     def frames(self, choice: Choice, after: int = -1) -> Iterator[Frame]:
         time_before = None
+        time = 0.0
         for number, (time, frame) in enumerate(self._decoded()):
             taken = choice.takes(number, time, time_before)
             time_before = time
@@ -57,6 +62,13 @@ class VideoFrames(FrameSource):
                     yield Frame(number, round(time, 3), str(self.path), None, REASON)
                 else:
                     yield Frame(number, round(time, 3), str(self.path), _upright(frame, self.pixel_ratio))
+        if self.seconds is not None and time < self.seconds - MISSED_SECONDS:
+            logger.warning(
+                "%s ends after %.1f of %.1f seconds; the file was cut off, or a part of it is broken",
+                self.path,
+                time,
+                self.seconds,
+            )
 
     def samples(self) -> Iterator[Frame]:
         between = MOST_SECONDS_BETWEEN
@@ -116,9 +128,10 @@ class VideoFrames(FrameSource):
         except av.error.FFmpegError as error:
             if isinstance(error, (av.error.PermissionError, av.error.FileNotFoundError)):
                 raise
+            reason = error.strerror or first_line(error)
             raise UserError(
-                f"{self.path} is no video that FFmpeg can read ({first_line(error)}); it may be damaged, or cut off "
-                "before the recorder had closed it"
+                f"{self.path} is no video that FFmpeg can read ({reason}); it may be damaged, or cut off before the "
+                "recorder had closed it"
             ) from None
         with container:
             if not container.streams.video:
