@@ -26,10 +26,13 @@ LEAST_SHARE = 0.25
 PEOPLE_WIDENED = 0.15
 # HOG only searches where something differs, and around it by this share of its width and height.
 AROUND = 0.3
-# A HOG box belongs to a blob if so much of it lies in the blob's box. HOG takes parts of people for people, too; only
-# boxes that are so high, compared with the blob, tell that it is a group.
+# A HOG box belongs to a blob if so much of the smaller one lies in the other. HOG takes parts of people for people,
+# too: only two boxes that are so high, compared with the blob, tell that it is a group, and a group is less slender
+# than one person. On the other hand the blob is only a part of a person if HOG's box is so much higher.
 WITHIN = 0.5
 AS_HIGH = 0.6
+LEAST_SLENDER_ALONE = 2.0
+MUCH_HIGHER = 1.5
 # A blob without a HOG box is a person if it is so high, compared with the smallest person, has a person's shape, and
 # fills its box. A person whom the frame's edge cuts off may have other shapes. What is nearly all shadow is no person.
 LEAST_HEIGHT = 0.6
@@ -152,27 +155,36 @@ def _joined(people: Sequence[Detection], parts: Sequence[Blob], shape: Sequence[
     found = []
     left_over = list(people)
     for blob in parts:
-        inside = [each for each in left_over if intersection(each.box, blob.box) >= WITHIN * area(each.box)]
-        high = [each for each in inside if _height(each.box) >= AS_HIGH * _height(blob.box)]
-        if len(high) < 2 and not _like_a_person(blob, shape):
+        here = [each for each in left_over if _together(each.box, blob.box)]
+        high = [each for each in here if _height(each.box) >= AS_HIGH * _height(blob.box)]
+        group = len(high) >= 2 and _slender(blob.box) < LEAST_SLENDER_ALONE
+        only_a_part = len(high) == 1 and _height(high[0].box) > MUCH_HIGHER * _height(blob.box)
+        if not group and (only_a_part or not _like_a_person(blob, shape)):
             # HOG alone decides, and may have found nobody.
             continue
-        left_over = [each for each in left_over if each not in inside]
-        if len(high) < 2:
+        left_over = [each for each in left_over if each not in here]
+        if group:
+            found.extend(high)
+        else:
             score = max([BLOB_SCORE + (blob.share - LEAST_FILL) / 2, *(each.score for each in high)])
             found.append(Detection(blob.box, min(score, 1.0)))
-        else:
-            found.extend(high)
     return found + left_over
+
+
+def _together(one: Box, other: Box) -> bool:
+    return intersection(one, other) >= WITHIN * min(area(one), area(other))
 
 
 def _height(box: Box) -> float:
     return box[3] - box[1]
 
 
+def _slender(box: Box) -> float:
+    return (box[3] - box[1]) / (box[2] - box[0])
+
+
 def _like_a_person(blob: Blob, shape: Sequence[int]) -> bool:
     left, top, right, bottom = blob.box
     cut = left <= 1 or top <= 1 or right >= shape[1] - 1 or bottom >= shape[0] - 1
-    slender = (bottom - top) / (right - left)
     least = LEAST_SLENDER_CUT if cut else LEAST_SLENDER
-    return least <= slender <= MOST_SLENDER and blob.share >= LEAST_FILL and blob.sure >= LEAST_SURE
+    return least <= _slender(blob.box) <= MOST_SLENDER and blob.share >= LEAST_FILL and blob.sure >= LEAST_SURE

@@ -12,7 +12,7 @@ from .boxes import Box, Detection, iou_table, widened
 LEAST_IOU = 0.3
 # A person who walks fast leaves his or her box between two frames. What is left over after the first round is compared
 # once more, with boxes that are larger by this share at each side.
-WIDENING = 0.4
+WIDENING = 0.5
 LEAST_WIDENED_IOU = 0.2
 # A person who is not seen for longer gets a new track. Where frames are further apart than that, the person must have
 # been seen in the last one.

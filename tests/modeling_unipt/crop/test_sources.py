@@ -43,8 +43,9 @@ def test_every_frame_comes_with_its_number_time_and_content(videos, moving, suff
     assert [frame.number for frame in frames] == list(range(60)) and source.expected(EVERY) == 60
     assert [frame.time for frame in frames] == [round(number / 10, 3) for number in range(60)]
     for frame in frames[::20]:
-        difference = np.abs(frame.image.astype(int) - moving[frame.number]).mean()
-        assert difference < 40 < np.abs(frame.image.astype(int) - moving[frame.number - 5]).mean()
+        other = np.abs(frame.image.astype(int) - moving[frame.number - 5]).mean()
+        # Compression spoils noise, but less than another frame would.
+        assert np.abs(frame.image.astype(int) - moving[frame.number]).mean() < 0.7 * other
 
 
 @pytest.mark.parametrize(
