@@ -25,8 +25,9 @@ from modeling_unipt.common.words import markdown_table
 from modeling_unipt.crop.boxes import Box, Detection, iou
 from modeling_unipt.crop.commands import DEFAULT_FPS, DEFAULT_MARGIN, DEFAULT_SMALLEST
 from modeling_unipt.crop.cropping import CropOptions, write_crops
-from modeling_unipt.crop.detectors import Detector, open_detector
+from modeling_unipt.crop.detectors import Detector
 from modeling_unipt.crop.frames import Choice
+from modeling_unipt.crop.open import open_detector
 from modeling_unipt.crop.videos import VideoFrames
 from unipt_train.studies.commands import ROOT, require_clone
 from unipt_train.studies.results import write_results

@@ -118,9 +118,8 @@ def run_crop(arguments: argparse.Namespace) -> None:
 
     from ..common.output_folders import finish_output, held_output
     from .cropping import CropOptions, write_crops
-    from .detectors import open_detector
     from .frames import Choice, FolderFrames
-    from .open import open_sources
+    from .open import open_detector, open_sources
 
     sources = open_sources(arguments.sources, arguments.camera, arguments.single_images)
     folders = [source for source in sources if isinstance(source, FolderFrames)]

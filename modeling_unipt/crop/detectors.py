@@ -1,6 +1,5 @@
 """What finds people in a frame."""
 
-from pathlib import Path
 from typing import Any
 
 from .boxes import Detection
@@ -39,23 +38,3 @@ class Detector:
             not on the frames that it has seen before, so that work can go on after a kill as if nothing had happened.
         """
         raise NotImplementedError
-
-
-def open_detector(name: str, smallest: float, device: str | None = None) -> Detector:
-    """The detector of that name.
-
-    Args:
-        name: "hog" for the offline one; else a folder or Hub name of an object detector of transformers.
-        smallest: height of the smallest person that the offline detector looks for, as a share of the frame's height.
-        device: of torch; by default a GPU if there is one.
-
-    Raises:
-        UserError: it cannot be loaded, or knows no people.
-    """
-    if name == OFFLINE and not Path(name).is_dir():
-        from .offline import OfflineDetector
-
-        return OfflineDetector(smallest)
-    from .object_detector import ObjectDetector
-
-    return ObjectDetector(name, device)

@@ -1,4 +1,4 @@
-"""Which videos and folders of frames a user's paths name."""
+"""What a user's words name: videos, folders of frames, and a detector."""
 
 import os
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..common.image_files import IMAGE_SUFFIXES
 from ..common.user_errors import UserError
+from .detectors import OFFLINE, Detector
 from .frames import FolderFrames, FrameSource
 from .videos import VIDEO_SUFFIXES, VideoFrames
 
@@ -84,3 +85,24 @@ def _below(folder: Path, camera: str | None, single_images: bool) -> list[FrameS
     for inner, names in sorted(images.items()):
         sources.append(FolderFrames(inner, names, camera or inner.resolve().name, not single_images))
     return sources
+
+
+def open_detector(name: str, smallest: float, device: str | None = None) -> Detector:
+    """The detector of that name.
+
+    Args:
+        name: "hog" for the offline one; else a folder or Hub name of an object detector of transformers.
+        smallest: height of the smallest person that the offline detector looks for, as a share of the frame's height.
+        device: of torch; by default a GPU if there is one.
+
+    Raises:
+        UserError: it cannot be loaded, or knows no people.
+    """
+    if name == OFFLINE and not Path(name).is_dir():
+        # Each detector needs a large package that the other one does without.
+        from .offline import OfflineDetector
+
+        return OfflineDetector(smallest)
+    from .object_detector import ObjectDetector
+
+    return ObjectDetector(name, device)

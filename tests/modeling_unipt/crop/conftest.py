@@ -38,12 +38,12 @@ def rtdetr(tmp_path_factory):
     with torch.no_grad():
         for name, weights in model.named_parameters():
             # Random weights would give all boxes the same score.
-            if "class_embed" in name:
-                weights.normal_(std=0.5)
-                if name.endswith("bias"):
-                    weights[1] += 1.0
-            elif "bbox_embed" in name:
-                weights.normal_(std=0.3)
+            if "class_embed" in name or "enc_score_head" in name:
+                weights.normal_(std=2.0)
+            elif "bbox" in name:
+                weights.normal_(std=0.2)
+            else:
+                weights.mul_(3.0)
     folder = tmp_path_factory.mktemp("models") / "rtdetr-random"
     model.save_pretrained(folder)
     RTDetrImageProcessor(size={"height": 96, "width": 96}).save_pretrained(folder)
