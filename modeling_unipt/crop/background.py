@@ -120,7 +120,9 @@ def _difference(image: np.ndarray, background: np.ndarray) -> np.ndarray:
     """
     difference = image.astype(np.int16) - background
     difference -= np.median(difference[::8, ::8], axis=(0, 1)).astype(np.int16)
-    return np.abs(difference, out=difference).max(-1)
+    red, green, blue = np.moveaxis(np.abs(difference, out=difference), -1, 0)
+    # Four times as fast as .max(-1).
+    return np.maximum(np.maximum(red, green), blue)
 
 
 def _shadow(image: np.ndarray, background: np.ndarray) -> np.ndarray:

@@ -121,6 +121,11 @@ def run_crop(arguments: argparse.Namespace) -> None:
     from .frames import Choice, FolderFrames
     from .open import open_detector, open_sources
 
+    for place in arguments.sources:
+        if Path(arguments.output).resolve().is_relative_to(Path(place).resolve()):
+            raise UserError(
+                f"{arguments.output} lies in {place}, and its crops would be taken for frames; name another output"
+            )
     sources = open_sources(arguments.sources, arguments.camera, arguments.single_images)
     folders = [source for source in sources if isinstance(source, FolderFrames)]
     if fps and folders:

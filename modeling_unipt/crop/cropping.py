@@ -1,5 +1,6 @@
 """From sources of frames to crops: reading, detecting, tracking and writing, so that a killed run can go on."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,7 @@ def write_crops(sources: Sequence[FrameSource], detector: Detector, options: Cro
     work = writer.progress or _beginning_of(0, CropReport())
     report = CropReport(**work["report"])
     names = folder_names(sources)
-    expected = [source.expected(options.choice) for source in sources]
-    total = None if None in expected else sum(expected)
+    total = sum(source.expected(options.choice) for source in sources)
     with tqdm(total=total, initial=report.frames, desc="looking for people", unit="frame") as bar:
         run = _Run(detector, options, writer, report, bar)
         for place in range(work["source"], len(sources)):
@@ -141,7 +141,8 @@ class _Run:
 def _row(frame: Frame, detection: Detection, track: int | None, camera: str) -> dict[str, Any]:
     left, top, right, bottom = (round(value) for value in detection.box)
     row = {
-        "source": text_of(frame.file),
+        # An absolute path leads to the frame from any working folder.
+        "source": text_of(os.path.abspath(frame.file)),
         "frame": frame.number,
         "time": frame.time,
         "left": left,

@@ -71,8 +71,8 @@ class FrameSource:
         """What makes this source itself, JSON-able: another value means that its crops may differ."""
         raise NotImplementedError
 
-    def expected(self, choice: Choice) -> int | None:
-        """About how many frames will be looked at, for the progress bar; None if nothing tells."""
+    def expected(self, choice: Choice) -> int:
+        """About how many frames will be looked at, for the progress bar."""
         raise NotImplementedError
 
     def frames(self, choice: Choice, after: int = -1) -> Iterator[Frame]:
@@ -105,7 +105,7 @@ class FolderFrames(FrameSource):
             listing.update(repr((name, status.st_size, status.st_mtime_ns)).encode("utf-8", "surrogateescape"))
         return {"folder": str(self.path.resolve()), "images": len(self.files), "listing": listing.hexdigest()}
 
-    def expected(self, choice: Choice) -> int | None:
+    def expected(self, choice: Choice) -> int:
         return -(-len(self.files) // (choice.every or 1))
 
     def frames(self, choice: Choice, after: int = -1) -> Iterator[Frame]:

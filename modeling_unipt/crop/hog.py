@@ -22,6 +22,7 @@ PERSON_HEIGHT = 1 - BORDER_TOP - BORDER_BOTTOM
 PERSON_WIDTH = 0.56
 # People at the frame's edge are only found if there is something around the frame. So many pixels at every scale.
 FRAME_BORDER = 32
+MOST_ENLARGED = 2
 STEP = 8
 SCALE_STEP = 1.08
 # Margins of the classifier: at the middle one the score is 0.5, and below the least one nothing is told.
@@ -70,12 +71,13 @@ class HogSearch:
         self._local = threading.local()
 
     def small(self, image: np.ndarray) -> np.ndarray:
-        """``image`` (H, W, 3) at the scale at which the smallest person just fills the window; never enlarged."""
+        """``image`` (H, W, 3) at the scale at which the smallest person just fills the window."""
         height, width = image.shape[:2]
-        if height <= self.height:
-            return image
-        size = (max(round(width * self.height / height), 1), self.height)
-        return self.cv2.resize(image, size, interpolation=self.cv2.INTER_AREA)
+        # Nothing is seen in what is enlarged much.
+        new_height = min(self.height, MOST_ENLARGED * height)
+        interpolation = self.cv2.INTER_AREA if new_height < height else self.cv2.INTER_LINEAR
+        size = (max(round(width * new_height / height), 1), new_height)
+        return self.cv2.resize(image, size, interpolation=interpolation)
 
     def people(self, small: np.ndarray, region: tuple[int, int, int, int] | None = None) -> list[Detection]:
         """The people in an image that :meth:`small` has returned, in its pixels.

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,18 @@ class VideoFrames(FrameSource):
         self.camera = camera
         with self._opened() as (_, stream):
             self.rate = float(stream.average_rate or stream.guessed_rate or 25)
-            self.seconds = _duration(stream)
+            seconds = _duration(stream)
             self.told_frames = stream.frames
             # Some cameras store pixels that are not square.
             self.pixel_ratio = float(stream.sample_aspect_ratio or 1)
+        # Some kinds of files do not tell how long they are.
+        self.seconds = self._count_packets() / self.rate if seconds is None else seconds
 
     def settings(self) -> dict[str, Any]:
         status = self.path.stat()
         return {"video": str(self.path.resolve()), "bytes": status.st_size, "changed": status.st_mtime_ns}
 
-    def expected(self, choice: Choice) -> int | None:
-        if self.seconds is None:
-            return None
+    def expected(self, choice: Choice) -> int:
         frames = self.told_frames or round(self.seconds * self.rate)
         return round(self.seconds * min(choice.fps, self.rate)) if choice.fps else -(-frames // choice.every)
 
@@ -62,7 +62,7 @@ class VideoFrames(FrameSource):
                     yield Frame(number, round(time, 3), str(self.path), None, REASON)
                 else:
                     yield Frame(number, round(time, 3), str(self.path), _upright(frame, self.pixel_ratio))
-        if self.seconds is not None and time < self.seconds - MISSED_SECONDS:
+        if time < self.seconds - MISSED_SECONDS:
             logger.warning(
                 "%s ends after %.1f of %.1f seconds; the file was cut off, or a part of it is broken",
                 self.path,
@@ -71,12 +71,9 @@ class VideoFrames(FrameSource):
             )
 
     def samples(self) -> Iterator[Frame]:
-        between = MOST_SECONDS_BETWEEN
-        if self.seconds is not None:
-            between = min(between, self.seconds / SAMPLES)
-        wanted = SAMPLES if self.seconds is None else self.seconds / between
+        between = min(MOST_SECONDS_BETWEEN, self.seconds / SAMPLES)
         # Key frames are decoded alone, which is quick; but some videos have only one in many seconds.
-        only_key_frames = self._key_frames() >= 0.8 * wanted
+        only_key_frames = self._count_packets(key_frames=True) * between >= 0.8 * self.seconds
         due = 0.0
         for number, (time, frame) in enumerate(self._decoded(only_key_frames)):
             if frame is not None and time >= due:
@@ -84,17 +81,16 @@ class VideoFrames(FrameSource):
                 yield Frame(number, time, str(self.path), _upright(frame, self.pixel_ratio))
                 due = time + between - 0.5 / self.rate
 
-    def _key_frames(self) -> int:
+    def _count_packets(self, key_frames: bool = False) -> int:
+        """How many frames, or key frames, the file holds; none of them is decoded."""
         import av
 
         with self._opened() as (container, stream):
             count = 0
-            try:
+            # Where the file ends in a broken place, what was counted is there.
+            with suppress(av.error.FFmpegError):
                 for packet in container.demux(stream):
-                    count += packet.is_keyframe and packet.size > 0
-            except av.error.FFmpegError:
-                # The file ends in a broken place; what was counted is there.
-                pass
+                    count += packet.size > 0 and (packet.is_keyframe or not key_frames)
             return count
 
     def _decoded(self, only_key_frames: bool = False) -> Iterator[tuple[float, Any]]:
@@ -104,14 +100,14 @@ class VideoFrames(FrameSource):
             if only_key_frames:
                 stream.codec_context.skip_frame = "NONKEY"
             begin = None
-            time = 0.0
+            time = None
             for decoded in _packets_decoded(container, stream):
                 for frame in decoded:
+                    # Where a frame has no time of its own, it follows the one before it.
+                    time = 0.0 if time is None else time + 1 / self.rate
                     if frame is not None and frame.time is not None:
-                        begin = frame.time if begin is None else begin
+                        begin = frame.time - time if begin is None else begin
                         time = max(frame.time - begin, 0.0)
-                    elif begin is not None or frame is not None:
-                        time += 1 / self.rate
                     yield time, None if frame is None or frame.is_corrupt else frame
 
     @contextmanager

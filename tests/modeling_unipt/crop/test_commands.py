@@ -106,6 +106,9 @@ def test_outputs_that_cannot_be(refusal, empty_street, tmp_path):
     (tmp_path / "full" / "mine.txt").write_text("mine")
     assert "exists and was not made by this command" in refusal(empty_street, output=tmp_path / "full")
     assert "cannot be made" in refusal(empty_street, output=tmp_path / "full" / "mine.txt" / "crops")
+    inside = tmp_path / "frames" / "new"
+    inside.parent.mkdir()
+    assert f"{inside} lies in {inside.parent}, and its crops would be" in refusal(inside.parent, output=inside)
 
 
 def test_detectors_that_cannot_be_used(refusal, empty_street, tmp_path, tiny_clip_folder, rtdetr):

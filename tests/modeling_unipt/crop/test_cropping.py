@@ -172,6 +172,15 @@ def test_frames_that_cannot_be_decoded_are_listed_and_left_out(tmp_path):
     assert all("time" not in row for row in rows) and {row["track"] for row in rows} == {1}
 
 
+def test_the_table_leads_to_the_frame_from_any_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "frames").mkdir()
+    Image.new("RGB", (40, 60)).save(tmp_path / "frames" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    sources = open_sources(["frames"])
+    write_crops(sources, Knowing([[(0, (5, 5, 25, 55))]]), OPTIONS, output_of(tmp_path / "crops"))
+    assert [row["source"] for row in rows_of(tmp_path / "crops")] == [str(tmp_path / "frames" / "1.png")]
+
+
 def output_of(folder):
     folder.mkdir()
     return folder

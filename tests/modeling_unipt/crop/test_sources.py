@@ -1,5 +1,7 @@
 """Frames of videos and folders: which, when, in which order, and what a damaged file does."""
 
+import json
+import os
 import wave
 from fractions import Fraction
 
@@ -71,6 +73,27 @@ def test_samples_are_spread_over_the_whole_video(videos, tmp_path, moving):
     long = write_video(tmp_path / "long.mp4", moving * 10, 10, key_every=5)
     times = [frame.time for frame in VideoFrames(long, "door").samples()]
     assert SAMPLES * 0.8 <= len(times) <= SAMPLES and times[0] == 0 and times[-1] > 58
+
+
+def test_a_file_without_times_and_length_is_counted(tmp_path, moving):
+    """Raw H.264, as some recorders write it; it does not even tell its rate, which FFmpeg takes to be 25."""
+    with av.open(str(tmp_path / "raw.h264"), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for image in moving:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    source = VideoFrames(tmp_path / "raw.h264", "door")
+    assert (source.seconds, source.expected(EVERY)) == (2.4, 60)
+    assert [frame.time for frame in source.frames(EVERY)] == [round(number / 25, 3) for number in range(60)]
+    assert len(list(source.samples())) == 60
+
+
+def test_names_that_are_no_utf_8(videos, tmp_path):
+    odd = tmp_path / os.fsdecode(b"\xff\xfe.mp4")
+    odd.write_bytes(videos[".mp4"].read_bytes())
+    (source,) = open_sources([str(tmp_path)])
+    assert len(list(source.frames(EVERY))) == 60 and json.loads(json.dumps(source.settings()))["video"] == str(odd)
 
 
 def test_a_camera_held_upright_and_pixels_that_are_not_square_are_put_right(tmp_path, moving):
