@@ -72,25 +72,28 @@ class OfflineDetector(Detector):
         self.backgrounds = []
         if not source.in_sequence:
             return
-        batch: list[Frame] = []
+        # Only small images are kept: sixty frames of a large video would fill the memory.
+        moments: list[float] = []
+        smalls: list[np.ndarray] = []
         for frame in source.samples():
-            batch.append(frame)
-            if len(batch) == SAMPLES:
-                self._add_background(batch)
-                batch = []
+            moments.append(_moment(frame))
+            smalls.append(self.search.small(frame.image))
+            if len(smalls) == SAMPLES:
+                self._add_background(moments[0], smalls)
+                moments = []
+                smalls = []
         # A short rest is best seen with the background before it.
-        if batch and (not self.backgrounds or len(batch) >= SAMPLES // 2):
-            self._add_background(batch)
+        if smalls and (not self.backgrounds or len(smalls) >= SAMPLES // 2):
+            self._add_background(moments[0], smalls)
         if self.backgrounds and all(background is None for _, background in self.backgrounds):
             logger.info("%s: the camera moves, or the frames are few, so HOG searches alone", source.path)
 
-    def _add_background(self, frames: Sequence[Frame]) -> None:
-        smalls = [self.search.small(frame.image) for frame in frames]
+    def _add_background(self, moment: float, smalls: Sequence[np.ndarray]) -> None:
         people = []
         for small in smalls:
             sure = [each.box for each in self.search.people(small) if each.score >= self.least_score]
             people.append([widened(box, PEOPLE_WIDENED) for box in sure])
-        self.backgrounds.append((_moment(frames[0]), background_of(smalls, people)))
+        self.backgrounds.append((moment, background_of(smalls, people)))
 
     def _background_of(self, frame: Frame) -> Background | None:
         behind = None
