@@ -178,15 +178,16 @@ def markdown(measured: Mapping[str, Any]) -> str:
 {measured["frames"]} frames of one video, {measured["video"]}, in which six people walk through a corridor one after the
 other. The camera is fixed and the frames are {width} x {height} pixels. The labels,
 [crop_labels.json](crop_labels.json), were made by looking at frames at equal distances. Most of these frames show
-somebody who stands. The detector was tuned on other frames of the same video, so these numbers say little about other
-cameras; crowds, night and small people are harder.
+somebody who stands. The offline detector was tuned by looking at other frames of the same video, and its last rules
+were chosen after a first count on these. So the numbers say little about other cameras; crowds, night and small people
+are harder.
 
 A person counts as found if a box overlaps the label by an intersection over union of at least {LEAST_IOU:g}. A box that
 finds nobody, or somebody again, is a false crop.
 
 {markdown_table(head, rows)}
 
-"{FIXED}" is what `unipt crop` does. "{MOVING}" is the same without the background, as with a camera that moves.
+"{FIXED}" is what `unipt crop` does. "{MOVING}" is the same without the background.
 
 The whole command (decoding, background, search, writing) looked at {speed["frames"]} frames and wrote {speed["crops"]}
 crops. It did {speed["frames_a_cpu_second"]:.1f} frames for each second of computing, and {speed["frames_a_second"]:.1f}

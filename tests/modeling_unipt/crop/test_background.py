@@ -1,11 +1,15 @@
 """The background of a fixed camera, and what is found before it."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from modeling_unipt.crop import offline
 from modeling_unipt.crop.background import Background, Blob, background_of, blobs, foreground
 from modeling_unipt.crop.boxes import Detection, iou
+from modeling_unipt.crop.frames import Frame, FrameSource
 from modeling_unipt.crop.offline import _joined
 
 HEIGHT = 200
@@ -81,6 +85,37 @@ def test_a_camera_that_gets_brighter_changes_nothing(room):
     brighter = np.clip(room.astype(int) + 35, 0, 255).astype(np.uint8)
     mask = foreground(cv2, brighter, Background(room, np.ones((HEIGHT, WIDTH), bool)))
     assert not mask.any()
+
+
+class Lamp(FrameSource):
+    """A room that is dark for the first minute, then lit."""
+
+    path = Path("lamp.mp4")
+
+    def __init__(self, room):
+        self.room = room
+
+    def at(self, time):
+        return Frame(0, float(time), "lamp.mp4", self.room if time >= 60 else (self.room * 0.3).astype(np.uint8))
+
+    def samples(self):
+        return (self.at(time) for time in range(0, 125, 5))
+
+
+def test_a_long_video_has_a_background_for_each_part(room, monkeypatch):
+    monkeypatch.setattr(offline, "SAMPLES", 12)
+    detector = offline.OfflineDetector(0.5)
+    source = Lamp(room[:, :100])
+    detector.begin(source)
+    # The last of 25 samples alone makes no background.
+    assert [begin for begin, _ in detector.backgrounds] == [0, 60]
+    for time in (3, 58, 63, 300):
+        seen = detector._background_of(source.at(time)).image
+        assert abs(float(seen.mean()) - float(source.at(time).image.mean())) < 5
+        assert detector.detect(source.at(time)) == []
+    source.in_sequence = False
+    detector.begin(source)
+    assert detector.backgrounds == []
 
 
 def blob(left, top, right, bottom, share=0.6, sure=0.9):
