@@ -127,7 +127,7 @@ class OfflineDetector(Detector):
         for detection in self.search.people(small, region):
             if _share(differs, detection.box) >= LEAST_SHARE:
                 people.append(detection)
-        return _joined(people, parts, small.shape)
+        return _joined(people, parts, differs)
 
 
 def _moment(frame: Frame) -> float:
@@ -149,11 +149,11 @@ def _share(mask: np.ndarray, box: Box) -> float:
     return float(inside.mean()) if inside.size else 0.0
 
 
-def _joined(people: Sequence[Detection], parts: Sequence[Blob], shape: Sequence[int]) -> list[Detection]:
+def _joined(people: Sequence[Detection], parts: Sequence[Blob], differs: np.ndarray) -> list[Detection]:
     """One detection for each person, of what HOG found and of what differs from the background.
 
     Args:
-        shape: of the frame, its height and width first.
+        differs: (H, W) bool, where the frame differs from the background.
     """
     found = []
     left_over = list(people)
@@ -162,7 +162,7 @@ def _joined(people: Sequence[Detection], parts: Sequence[Blob], shape: Sequence[
         high = [each for each in here if _height(each.box) >= AS_HIGH * _height(blob.box)]
         group = len(high) >= 2 and _slender(blob.box) < LEAST_SLENDER_ALONE
         only_a_part = len(high) == 1 and _height(high[0].box) > MUCH_HIGHER * _height(blob.box)
-        if not group and (only_a_part or not _like_a_person(blob, shape)):
+        if not group and (only_a_part or not _like_a_person(blob, differs.shape)):
             # HOG alone decides, and may have found nobody.
             continue
         left_over = [each for each in left_over if each not in here]
@@ -171,7 +171,12 @@ def _joined(people: Sequence[Detection], parts: Sequence[Blob], shape: Sequence[
         else:
             score = max([BLOB_SCORE + (blob.share - LEAST_FILL) / 2, *(each.score for each in high)])
             found.append(Detection(blob.box, min(score, 1.0)))
-    return found + left_over
+    # What is left of HOG's boxes may lie beside a person who was found, and differ only because of him or her.
+    unexplained = differs.copy()
+    for detection in found:
+        left, top, right, bottom = (max(round(value), 0) for value in detection.box)
+        unexplained[top:bottom, left:right] = False
+    return found + [each for each in left_over if _share(unexplained, each.box) >= LEAST_SHARE]
 
 
 def _together(one: Box, other: Box) -> bool:

@@ -157,5 +157,16 @@ def blob(left, top, right, bottom, share=0.6, sure=0.9):
     ],
 )  # fmt: skip
 def test_hog_and_background_together(people, parts, expected):
-    found = _joined([Detection(*person) for person in people], parts, (HEIGHT, WIDTH, 3))
+    everywhere = np.ones((HEIGHT, WIDTH), bool)
+    found = _joined([Detection(*person) for person in people], parts, everywhere)
     assert [(each.box, pytest.approx(each.score)) for each in found] == expected
+
+
+def test_a_box_beside_a_person_who_was_found_needs_something_of_its_own():
+    differs = np.zeros((HEIGHT, WIDTH), bool)
+    differs[40:180, 100:150] = True
+    person = blob(100, 40, 150, 180)
+    beside = Detection((130.0, 60.0, 180.0, 199.0), 0.9)
+    assert len(_joined([beside], [person], differs)) == 1
+    differs[60:199, 155:180] = True
+    assert beside in _joined([beside], [person], differs)
