@@ -12,10 +12,12 @@ from typing import Any
 from .common.command_line import CommandParser
 from .common.user_errors import UserError, run_command
 from .convert import commands as convert_commands
+from .crop import commands as crop_commands
 from .export import commands as export_commands
 from .gallery import commands as gallery_commands
 
 EPILOG = """examples:
+  unipt crop lobby.mp4 --output crops
   unipt index crops/ --model unipt/unipt-tiny --output my-gallery
   unipt search my-gallery "a woman in a red coat with a black bag" --top-k 5 --contact-sheet found.png
 
@@ -46,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version of unipt and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    crop_commands.add_commands(commands)
     gallery_commands.add_commands(commands)
     convert_commands.add_commands(commands)
     export_commands.add_commands(commands)
