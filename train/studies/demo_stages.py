@@ -18,7 +18,7 @@ UNLABELLED_PEOPLE = 1200
 UNLABELLED_VIEWS = 2
 BENCHMARK = {"identities": 440, "views": 4, "test": 120, "val": 20}
 CAPTIONS_PER_IMAGE = 4
-# So few that the demo takes less than ten minutes; with 180 fine-tuning from scratch comes to hardly ten times chance.
+# So few that the demo takes about ten minutes; with 180 fine-tuning from scratch comes to hardly ten times chance.
 PRETRAINING_STEPS = 300
 FINETUNING_STEPS = 220
 # The recipes name a precision. The demo takes what is faster on its machine: its table is no record of the recipes.
