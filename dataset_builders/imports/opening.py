@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeling_unipt.common.delimited_files import SUFFIXES
-from modeling_unipt.common.user_errors import UserError, first_line
+from modeling_unipt.common.user_errors import UserError
 from modeling_unipt.common.words import nearest
 from modeling_unipt.sources.open import COMPRESSED_TAR, HUB_NAME
-from modeling_unipt.sources.saved import is_saved_dataset, saved_splits
+from modeling_unipt.sources.saved import hub_splits, is_saved_dataset, saved_splits
 
 from ..records.json_files import LINES_SUFFIXES
 from ..records.layout import find_annotation
@@ -218,7 +218,7 @@ def _table_files(source: str) -> list[TableFile]:
     if not path.exists():
         if not HUB_NAME.fullmatch(source):
             raise UserError(f"{source} does not exist; give Parquet or Arrow files, their folder, or a dataset's name")
-        files = _hub_files(str(path))
+        files = _cached_files(hub_splits(str(path), str(path)))
     elif is_saved_dataset(path):
         files = _cached_files(saved_splits(path))
     else:
@@ -240,22 +240,6 @@ def _split_of_shard(file: Path) -> str:
     """The split that the name of a shard says: "train" of ``train-00000-of-00002.parquet``."""
     shard = SHARD_NAME.fullmatch(file.stem)
     return (split_name(shard[1]) if shard else split_of(file.stem)) or "train"
-
-
-def _hub_files(name: str) -> list[TableFile]:
-    try:
-        from datasets import DatasetDict, load_dataset
-    except ImportError:
-        raise UserError(
-            f"{name} does not exist; to read a dataset of that name from the Hub, run: pip install 'unipt[data]'"
-        ) from None
-    try:
-        loaded = load_dataset(name)
-    except Exception as error:  # hub, network, format and configuration errors: all mean "no dataset of this name"
-        raise UserError(
-            f"{name} does not exist, and no dataset of that name can be loaded ({first_line(error)})"
-        ) from None
-    return _cached_files(loaded if isinstance(loaded, DatasetDict) else {"train": loaded})
 
 
 def _cached_files(splits: dict) -> list[TableFile]:

@@ -1,4 +1,4 @@
-"""Folders that ``save_to_disk`` of the ``datasets`` library wrote. Their Arrow files are mapped, not loaded."""
+"""What the ``datasets`` library opens: the Hub, and folders of ``save_to_disk``. Arrow files are mapped, not loaded."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,3 +46,26 @@ def saved_splits(path: Path | str) -> "dict[str, Dataset]":
     # A part of a split is recorded as "train[:10%]".
     name = str(loaded.split or DEFAULT_SPLIT).partition("[")[0]
     return {name if name.isidentifier() else DEFAULT_SPLIT: loaded}
+
+
+def hub_splits(name: str, missing: str) -> "dict[str, Dataset]":
+    """Split -> its rows, of a dataset on the Hugging Face Hub, or of a copy of it in the cache.
+
+    Args:
+        missing: what messages say does not exist: ``name`` was looked for on the disk first.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise UserError(
+            f"{missing} does not exist; to read a dataset of that name, run: pip install 'unipt[data]'"
+        ) from None
+    try:
+        return load_dataset(name)
+    except Exception as error:  # hub, network, format and configuration errors: all mean "no dataset of this name"
+        raise UserError(
+            f"{missing} does not exist, and no dataset of that name can be loaded ({first_line(error)})"
+        ) from None

@@ -18,7 +18,7 @@ from ..common.user_errors import UserError, first_line
 from .base import Source
 from .columns import columns_to_know, known_columns
 from .reading import MAX_BYTES, readable, unique_ids
-from .saved import saved_splits
+from .saved import hub_splits, saved_splits
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -313,19 +313,7 @@ class DatasetSource(Source):
             UserError: it cannot be loaded.
         """
         name, _, split = spec.partition(":")
-        try:
-            from datasets import load_dataset
-        except ImportError:
-            raise UserError(
-                f"folder {name} does not exist; to read a dataset of that name, run: pip install 'unipt[data]'"
-            ) from None
-        try:
-            loaded = load_dataset(name)
-        except Exception as error:  # hub, network, format and configuration errors: all mean "no dataset of this name"
-            raise UserError(
-                f"folder {name} does not exist, and no dataset of that name can be loaded ({first_line(error)})"
-            ) from None
-        return cls(name, _one_split(loaded, split, name))
+        return cls(name, _one_split(hub_splits(name, f"folder {name}"), split, name))
 
     @classmethod
     def from_disk(cls, path: Path, split: str | None = None) -> "DatasetSource":

@@ -45,12 +45,8 @@ def busy_cores() -> float:
     return sum(of_each[core] for core in usable_cores() if core < len(of_each)) / 100
 
 
-def give_way(worker: int) -> None:
-    """Let the training's own threads go first if they spin, in a process that loads data.
-
-    Args:
-        worker: number of the process.
-    """
+def give_way() -> None:
+    """Let the training's own threads go first if they spin, in a process that loads data."""
     # Windows has no such call.
     if hasattr(os, "nice") and os.environ.get(WAIT_POLICY) != "PASSIVE":
         os.nice(NICENESS_OF_A_LOADER)

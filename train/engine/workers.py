@@ -28,7 +28,7 @@ class WorkerStart:
 
     def __call__(self, worker: int) -> None:
         if self.gives_way:
-            give_way(worker)
+            give_way()
         about = torch.utils.data.get_worker_info()
         self.tell(about.dataset, worker, about.num_workers)
 

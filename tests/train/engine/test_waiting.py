@@ -19,17 +19,16 @@ def start(monkeypatch):
 
     def start(environment, busy_share, torch_is_loaded=False):
         for name in (*waiting.SET_BY_THE_USER, "LOCAL_WORLD_SIZE"):
-            monkeypatch.delenv(name, raising=False)
+            # What was not set before is taken away in the end only if monkeypatch has set it itself.
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(waiting, "sys", SimpleNamespace(modules={"torch": None} if torch_is_loaded else {}))
         monkeypatch.setattr(waiting, "usable_cores", lambda: [0, 1])
         monkeypatch.setattr(waiting, "busy_cores", lambda: 2 * busy_share)
         sleep_where_cores_are_busy()
-        policy = os.environ.get("OMP_WAIT_POLICY")
-        # The start has set it behind the back of monkeypatch, which is to take it away in the end.
-        monkeypatch.setenv("OMP_WAIT_POLICY", policy or "")
-        return policy
+        return os.environ.get("OMP_WAIT_POLICY")
 
     return start
 
@@ -85,7 +84,7 @@ def test_every_training_looks_before_it_loads_torch():
 @pytest.mark.parametrize("policy, niceness", [("ACTIVE", 10), ("PASSIVE", 0)])
 def test_a_loader_gives_way_only_to_threads_that_spin(policy, niceness):
     """Beside other work and threads that sleep, a loader of niceness 10 was too slow: a step took 5 s, and not 0.7."""
-    tell = "import os; from unipt_train.engine.waiting import give_way; give_way(0); print(os.nice(0))"
+    tell = "import os; from unipt_train.engine.waiting import give_way; give_way(); print(os.nice(0))"
     environment = os.environ | {"OMP_WAIT_POLICY": policy}
     before = os.nice(0)
     told = subprocess.run([sys.executable, "-c", tell], env=environment, capture_output=True, text=True, check=True)
